@@ -1,0 +1,62 @@
+# Every target sets itself up in .venv, at once when that is there and up to date. `make help` lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: setup demo test lint types bench faults soak docs clean help
+
+setup: $(READY) ## create .venv with everything in it
+
+$(READY): pyproject.toml constraints.txt
+	@echo "setup: creating .venv (a minute or so, once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+	@echo "setup: ready"
+
+demo: $(READY) ## the guide's story on real servers, in under 3 minutes (CUSTOMERS=2000 for a shorter one)
+	@$(BIN)/protean demo $(if $(CUSTOMERS),--customers $(CUSTOMERS))
+
+test: $(READY) ## all tests, on servers the run starts itself (ARGS="-k lanes" for some of them)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## style, formatting and the layer contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+
+types: $(READY) ## mypy --strict
+	@$(BIN)/mypy --strict src $(wildcard examples/my_app benchmarks)
+
+bench: $(READY) ## ours against raw drivers, measured in the same run (ARGS=--quick for a minute's worth)
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+faults: $(READY) ## the tests that kill, freeze and flush servers
+	@$(call marked,faults)
+
+soak: $(READY) ## the tests that run for hours
+	@$(call marked,soak)
+
+docs: ## where the documentation is
+	@echo "docs: plain Markdown, nothing to build. Begin with README.md; decisions are in docs/adr/:"
+	@ls docs/adr/*.md
+
+clean: ## stop this folder's embedded servers; remove them, their data, .venv and caches
+	@if [ -d .protean ] && [ -x $(BIN)/python ]; then \
+		echo "clean: stopping the embedded servers"; \
+		$(BIN)/python -c 'from pathlib import Path; from protean.adapters.embedded import stop; stop(Path(".protean"))'; \
+	fi
+	@rm -rf .protean .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo "clean: done"
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# pytest ends with 5 when it selected nothing: that is no failure of the suite, but it must not look like a pass.
+define marked
+$(BIN)/python -m pytest -m $(1) $(ARGS); code=$$?; \
+	if [ $$code -eq 5 ]; then echo "$(1): no test carries the mark '$(1)' yet, so nothing was run"; exit 0; fi; \
+	exit $$code
+endef

@@ -1,0 +1,1 @@
+"""What stands behind the ports. Only the composition root and the test kit choose one of these."""

@@ -1,0 +1,87 @@
+"""Every error protean raises on purpose, in one tree.
+
+A message says what was wrong, with which value, and what to do next. Data that a program may want
+is an attribute, not something to parse out of the text. Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+
+class ProteanError(Exception):
+    """The root: catch this to catch everything protean raises on purpose."""
+
+
+class ConfigurationError(ProteanError):
+    """Raised at start: a setting, a declaration or an installation that cannot work."""
+
+
+class ValidationError(ProteanError):
+    """Raised when values do not fit a declaration.
+
+    `messages` maps a field's name (`_entity` for the whole object) to its complaints.
+    """
+
+    def __init__(self, messages: Mapping[str, Sequence[str]]) -> None:
+        self.messages: dict[str, list[str]] = {field: list(texts) for field, texts in messages.items()}
+        super().__init__("; ".join(f"{field}: {', '.join(texts)}" for field, texts in self.messages.items()))
+
+    def __reduce__(self) -> tuple[type[ValidationError], tuple[dict[str, list[str]]]]:
+        return type(self), (self.messages,)
+
+
+class ObjectNotFoundError(ProteanError):
+    """Raised by `Repository.get` and friends when nothing has that identity."""
+
+
+class ExpectedVersionError(ProteanError):
+    """Raised at commit when another transaction changed the aggregate since it was loaded."""
+
+
+class InvalidOperationError(ProteanError):
+    """Raised when a call makes no sense in the state things are in."""
+
+
+class NotSupportedError(ProteanError):
+    """Raised when a chosen adapter cannot do what was asked of it."""
+
+
+class DuplicateCommandError(ProteanError):
+    """Raised when a command's idempotency key was used before with other contents."""
+
+
+class UnknownTypeError(ProteanError):
+    """Raised when a message names a type or a version that this domain does not know (yet)."""
+
+
+class DeserializationError(ProteanError):
+    """Raised when the bytes of a message cannot be read as the type they name."""
+
+
+class HistoryRemovedError(ProteanError):
+    """Raised when a handler needs messages that retention has removed from the log."""
+
+
+class DatabaseError(ProteanError):
+    """Raised by database adapters in place of their driver's errors."""
+
+
+class TransientDatabaseError(DatabaseError):
+    """Raised when the same transaction may well succeed if repeated: deadlock, serialization failure."""
+
+
+class DatabaseUnavailableError(DatabaseError):
+    """Raised when the database cannot be reached, or a connection broke under a transaction."""
+
+
+class BrokerError(ProteanError):
+    """Raised by broker adapters in place of their driver's errors."""
+
+
+class BrokerUnavailableError(BrokerError):
+    """Raised when the broker cannot be reached, is loading, read-only or out of memory."""
+
+
+class GroupMissingError(BrokerError):
+    """Raised when a stream or its consumer group is not there: created late, or the broker lost it."""
