@@ -1,0 +1,287 @@
+"""Every option, its meaning and its default."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
+
+from protean.config.interpolation import Interpolated
+from protean.config.reading import Place, read
+from protean.config.uri import Uri
+
+Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=10**6)]
+
+
+#: What error texts call a configuration that was not read from a file.
+_MAPPING: Final = Place("the configuration")
+
+_DATABASE_SCHEMES: Final = {
+    "embedded": "postgresql",
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+    "sqlite": "sqlite",
+    "memory": "memory",
+}
+_BROKER_SCHEMES: Final = {
+    "embedded": "redis",
+    "redis": "redis",
+    "rediss": "redis",
+    "unix": "redis",
+    "memory": "memory",
+}
+
+
+class Section(BaseModel):
+    """A table of the file: fixed once read, with nothing unknown in it, and a number is not a text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _typed(cls, value: object, info: ValidationInfo) -> object:
+        """`"${PORT|8000}"` is a text in the file and may be meant as a number."""
+        if isinstance(value, Interpolated) and info.field_name is not None:
+            return value.as_type(cls.model_fields[info.field_name].annotation)
+        return value
+
+
+class PriorityLanesConfig(Section):
+    """`[server.priority_lanes]`: a second stream for what may wait."""
+
+    enabled: bool = Field(default=False, description="Whether backfill work has a lane of its own.")
+    threshold: int = Field(default=0, ge=-100, le=101, description="Priorities below this are backfill.")
+    backfill_suffix: str = Field(
+        default="backfill",
+        pattern=r"^[a-z0-9_-]+$",
+        max_length=40,
+        description="What follows `:` in the name of the backfill stream.",
+    )
+    min_share: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        allow_inf_nan=False,
+        description="The share of handler time backfill gets under endless production load; 0.0: none.",
+    )
+
+    @field_validator("backfill_suffix")
+    @classmethod
+    def _not_taken(cls, suffix: str) -> str:
+        if suffix in ("dlq", "command"):
+            raise ValueError(f"cannot be `{suffix}`, which names another stream")
+        return suffix
+
+
+class RetryConfig(Section):
+    """`[server.retry]`: what happens to a message whose handler failed."""
+
+    max_retries: int = Field(default=3, ge=0, le=1000, description="Attempts after the first, then dead letter.")
+    base_delay: Seconds = Field(default=1.0, description="Seconds before the first retry; doubles each time.")
+    max_delay: Seconds = Field(default=300.0, description="Seconds that a delay grows to at most.")
+    jitter: float = Field(
+        default=0.25, ge=0, le=1, allow_inf_nan=False, description="Share of a delay that is left to chance."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> RetryConfig:
+        if self.max_delay < self.base_delay:
+            raise ValueError(f"max_delay {self.max_delay} is less than base_delay {self.base_delay}")
+        return self
+
+
+class ServerConfig(Section):
+    """`[server]`: how the engine handles messages."""
+
+    default_subscription_type: Literal["stream"] = Field(
+        default="stream", description="How handlers hear of messages: by the broker's streams."
+    )
+    messages_per_tick: Count = Field(
+        default=100, description="Messages in one read and one group commit. More is faster and lets others wait."
+    )
+    tick_interval: Seconds = Field(default=0.0, description="Seconds of pause after each read.")
+    grace_period: Seconds = Field(
+        default=30.0, description="Seconds that a shutdown waits for what is in hand before it is given back."
+    )
+    priority_lanes: PriorityLanesConfig = PriorityLanesConfig()
+    retry: RetryConfig = RetryConfig()
+
+
+class OutboxConfig(Section):
+    """`[outbox]`: how committed messages get to the broker."""
+
+    messages_per_tick: Count = Field(
+        default=500, description="Rows published in one transaction. More is faster and holds locks longer."
+    )
+    tick_interval: Seconds = Field(default=0.0, description="Seconds of pause after each batch.")
+    broker: str = Field(default="default", description="Which of `[brokers.…]` messages are published to.")
+    retention: float = Field(
+        default=24.0,
+        ge=0,
+        le=10**6,
+        allow_inf_nan=False,
+        description="Hours that published rows are kept for looking at.",
+    )
+
+
+class DatabaseConfig(Section):
+    """`[databases.<name>]`. The provider may be left out where the URI shows it."""
+
+    provider: Literal["memory", "sqlite", "postgresql"] = Field(default="memory", description="The kind of database.")
+    database_uri: Uri = Field(
+        default=Uri(""), description='Where it is; `"embedded"` is a private PostgreSQL under `.protean/`.'
+    )
+    pool_size: int = Field(default=5, ge=1, le=1000, description="Connections a process holds at most.")
+    pool_timeout: Seconds = Field(default=30.0, description="Seconds to wait for one that another thread has.")
+    connect_timeout: int = Field(default=5, ge=1, le=3600, description="Seconds for one attempt to connect.")
+    statement_timeout: Seconds = Field(
+        default=0.0, description="Seconds a statement may take; 0: any time, which migrations may need."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _inferred(cls, values: Any) -> Any:
+        return _with_provider(values, "database_uri", _DATABASE_SCHEMES)
+
+    @field_validator("database_uri")
+    @classmethod
+    def _known(cls, uri: Uri) -> Uri:
+        return _checked_scheme(uri, _DATABASE_SCHEMES)
+
+
+class BrokerConfig(Section):
+    """`[brokers.<name>]`. The provider may be left out where the URI shows it."""
+
+    provider: Literal["memory", "redis"] = Field(default="memory", description="The kind of broker.")
+    uri: Uri = Field(default=Uri(""), description='Where it is; `"embedded"` is a private Valkey under `.protean/`.')
+    stream_prefix: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9_.:-]*$",
+        max_length=40,
+        description="Put before every stream's name, for brokers that several domains share.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _inferred(cls, values: Any) -> Any:
+        return _with_provider(values, "uri", _BROKER_SCHEMES)
+
+    @field_validator("uri")
+    @classmethod
+    def _known(cls, uri: Uri) -> Uri:
+        return _checked_scheme(uri, _BROKER_SCHEMES)
+
+
+def _event_processing(read: dict[str, Any]) -> Literal["sync", "async"]:
+    """Asynchronous exactly where there is a broker to carry events to a server."""
+    broker = read.get("brokers", {}).get(read["outbox"].broker) if "outbox" in read else None
+    return "async" if broker is not None and broker.provider != "memory" else "sync"
+
+
+class Config(Section):
+    """The whole of a domain's configuration. Without a file: everything in memory, handlers run at commit."""
+
+    debug: bool = Field(default=False, description="Log what happens in detail.")
+    server: ServerConfig = ServerConfig()
+    outbox: OutboxConfig = OutboxConfig()
+    databases: dict[str, DatabaseConfig] = Field(
+        default_factory=lambda: {"default": DatabaseConfig()}, description="By name; `default` is always there."
+    )
+    brokers: dict[str, BrokerConfig] = Field(default_factory=dict, description="By name.")
+    event_processing: Literal["sync", "async"] = Field(
+        default_factory=_event_processing,
+        description="sync: handlers run right after commit; async: a server runs them. By default async with a broker.",
+    )
+    create_tables: bool | None = Field(
+        default=None,
+        description="Whether missing tables are made when a database is opened. By default everywhere but where "
+        "PROTEAN_ENV is `production`, which has `protean db setup`.",
+    )
+    custom: dict[str, Any] = Field(default_factory=dict, description="Yours; protean does not look into it.")
+
+    @field_validator("databases")
+    @classmethod
+    def _with_default(cls, databases: dict[str, DatabaseConfig]) -> dict[str, DatabaseConfig]:
+        return {"default": DatabaseConfig(), **databases}
+
+    @model_validator(mode="after")
+    def _broker_exists(self) -> Config:
+        broker = self.outbox.broker
+        if self.event_processing == "async" and broker not in self.brokers:
+            raise ValueError(
+                f'event_processing = "async" needs a broker: add [brokers.{broker}], for example with uri = "embedded"'
+            )
+        return self
+
+    _source: Path | None = PrivateAttr(default=None)
+    _root: Path = PrivateAttr(default_factory=Path.cwd)
+    _env: str | None = PrivateAttr(default=None)
+
+    @property
+    def source(self) -> Path | None:
+        """The file this was read from, if it was."""
+        return self._source
+
+    @property
+    def root(self) -> Path:
+        """The folder that relative paths start from and that `.protean/` is made in."""
+        return self._root
+
+    @property
+    def env(self) -> str | None:
+        """The overlay that was asked for, as by PROTEAN_ENV."""
+        return self._env
+
+    @property
+    def creates_tables(self) -> bool:
+        """Whether missing tables are made when a database is opened."""
+        return self._env != "production" if self.create_tables is None else self.create_tables
+
+    @classmethod
+    def from_mapping(
+        cls,
+        mapping: Mapping[str, Any],
+        *,
+        root: Path | None = None,
+        env: str | None = None,
+        environ: Mapping[str, str] = os.environ,
+        place: Place = _MAPPING,
+    ) -> Config:
+        """A configuration given as a dict in the shape of the file, overlays and variables included.
+
+        `env` is the overlay to put over it, by default PROTEAN_ENV. Raises ConfigurationError listing every
+        problem and where in `place` it is.
+        """
+        env = env or environ.get("PROTEAN_ENV") or None
+        config = read(cls, mapping, place=place, env=env, environ=environ)
+        config._source, config._root, config._env = place.file, root or Path.cwd(), env  # noqa: SLF001 -- its own
+        return config
+
+
+def _with_provider(values: Any, key: str, schemes: Mapping[str, str]) -> Any:
+    """The section with the provider that its URI shows. Raises ValueError when the two do not go together."""
+    if not isinstance(values, Mapping) or not isinstance(values.get(key, ""), str):
+        return values
+    uri, provider = Uri(values.get(key, "")), values.get("provider")
+    if not uri:
+        if provider in set(schemes.values()) - {"memory"}:
+            raise ValueError(f'provider "{provider}" needs `{key}`')
+        return values
+    inferred = schemes.get(uri.scheme)
+    if inferred is None:
+        return values  # the field itself will say so
+    if provider is None:
+        return {**values, "provider": inferred}
+    if provider in schemes.values() and provider != inferred:
+        raise ValueError(f'provider "{provider}" does not go with `{key}`, which is one of {inferred}')
+    return values
+
+
+def _checked_scheme(uri: Uri, schemes: Mapping[str, str]) -> Uri:
+    if uri and uri.scheme not in schemes:
+        raise ValueError(f"must begin with one of {', '.join(schemes)}")
+    return uri

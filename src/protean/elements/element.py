@@ -1,0 +1,145 @@
+"""What every declared class has in common: its description, and how its instances are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, ClassVar
+
+import pydantic
+
+from protean.elements.complaints import complaints, not_a_field
+from protean.exceptions import ConfigurationError, ValidationError
+from protean.fields import FieldSpec
+
+
+class ElementKind(StrEnum):
+    AGGREGATE = "aggregate"
+    COMMAND = "command"
+    EVENT = "event"
+    PROJECTION = "projection"
+    COMMAND_HANDLER = "command handler"
+    EVENT_HANDLER = "event handler"
+    PROJECTOR = "projector"
+    REPOSITORY = "repository"
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """How instances become rows and back, worked out once per class.
+
+    `names` pairs each field with its column. `dumps` and `loads` list the few columns whose stored value
+    differs from the field's, or must be a copy of it: enums, lists, dicts.
+    """
+
+    names: tuple[tuple[str, str], ...]
+    dumps: tuple[tuple[str, str, Callable[[Any], Any]], ...]
+    loads: tuple[tuple[str, Callable[[Any], Any]], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ElementInfo:
+    """The description of a declared class, found under its `__protean__`.
+
+    `identity` names the identifying field; `stream_category`, `schema_name` and `provider` say where an
+    aggregate or projection is kept. `part_of` may be a name until the registry has resolved it.
+    `version` is the schema version of an event or command. `options` are those given to the decorator.
+    """
+
+    name: str
+    kind: ElementKind
+    module: str
+    fields: Mapping[str, FieldSpec] = field(default_factory=dict)
+    identity: str | None = None
+    stream_category: str = ""
+    schema_name: str = ""
+    provider: str = "default"
+    part_of: type | str | None = None
+    version: int = 1
+    options: Mapping[str, Any] = field(default_factory=dict)
+    columns: Columns = field(default=Columns((), (), ()), repr=False, compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name} ({self.module})"
+
+
+class Element(pydantic.BaseModel):
+    """The base that the compiler puts under aggregates, commands, events and projections."""
+
+    model_config = pydantic.ConfigDict(
+        extra="forbid", validate_default=True, protected_namespaces=(), ignored_types=(FieldSpec,)
+    )
+    __protean__: ClassVar[ElementInfo]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse subclasses of compiled classes: whose fields would be whose, and in which table?"""
+        super().__init_subclass__(**options)
+        for base in cls.__bases__:
+            if "__protean__" in base.__dict__:
+                raise ConfigurationError(
+                    f"{cls.__name__} inherits from the {info_of(base).kind} {base.__name__}; put the fields "
+                    "they share into a plain, undecorated class and let both inherit from that"
+                )
+
+    def __init__(self, /, **values: Any) -> None:
+        try:
+            self.__pydantic_validator__.validate_python(values, self_instance=self)
+        except pydantic.ValidationError as error:
+            raise ValidationError(complaints(error, type(self).__name__, self.__protean__.fields)) from None
+
+    # Tells pydantic that this constructor only validates, so that decoding need not go through it.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # pydantic's own mark
+
+
+class StatefulElement(Element):
+    """What aggregates and projections add: they change field by field, and are equal by identity."""
+
+    model_config = pydantic.ConfigDict(validate_assignment=True)
+
+    def model_post_init(self, _context: Any, /) -> None:
+        """Called by pydantic at the end of construction."""
+        object.__setattr__(self, "__pydantic_private__", history())
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        try:
+            super().__setattr__(name, value)
+        except pydantic.ValidationError as error:
+            raise ValidationError(complaints(error, type(self).__name__, self.__protean__.fields)) from None
+        except ValueError:
+            if name in self.__protean__.fields or hasattr(type(self), name):
+                raise  # a property's own
+            unknown = not_a_field(name, type(self).__name__, self.__protean__.fields)
+            raise ValidationError({name: [unknown]}) from None
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return identity_of(self) == identity_of(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), identity_of(self)))
+
+
+def history(row: Mapping[str, Any] | None = None, version: int = -1) -> dict[str, Any]:
+    """What an object carries beside its fields: the row it was last read from or written to, how often it was
+    saved, and the events it has raised since.
+
+    It lies where pydantic keeps private attributes, and so is copied and pickled with the object, but is not
+    declared as such: pydantic takes a microsecond to set three defaults.
+    """
+    return {"_loaded": row, "_saved": version, "_events": []}
+
+
+def identity_of(element: StatefulElement) -> str | int:
+    """What tells this aggregate or projection from all others of its class."""
+    identity: str | int = element.__dict__[element.__protean__.identity or ""]
+    return identity
+
+
+def info_of(cls: type) -> ElementInfo:
+    """The description of a declared class. Raises ConfigurationError when it was never declared."""
+    info = cls.__dict__.get("__protean__")
+    if not isinstance(info, ElementInfo):
+        raise ConfigurationError(f"{cls.__qualname__} was not declared with a decorator of a domain")
+    return info

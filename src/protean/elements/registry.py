@@ -1,0 +1,97 @@
+"""All elements of a domain: declared one by one, checked together, then found in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from protean.elements.aggregate import AggregateElement
+from protean.elements.element import info_of
+from protean.elements.handlers import CommandRoute, HandlerSpec
+from protean.elements.payload import PayloadElement
+from protean.elements.projection import ProjectionElement
+from protean.elements.resolution import Catalogue, resolve
+from protean.exceptions import ConfigurationError, UnknownTypeError
+from protean.suggestion import did_you_mean
+
+
+class Registry:
+    """The elements of one domain. Lookups compile what was declared since the last one."""
+
+    def __init__(self) -> None:
+        self._elements: dict[str, type] = {}
+        self._catalogue: Catalogue | None = None
+
+    def declare(self, cls: type) -> None:
+        """Take in a declared class. Raises ConfigurationError when another has its name."""
+        info = info_of(cls)
+        other = self._elements.get(info.name)
+        if other is not None:
+            raise ConfigurationError(
+                f"two elements are called {info.name}: the {info_of(other)} and the {info}; rename one, "
+                "messages and consumer groups go by that name"
+            )
+        self._elements[info.name] = cls
+        self._catalogue = None
+
+    def compile(self) -> None:
+        """Resolve names and check how the elements fit together.
+
+        Raises one ConfigurationError listing every problem found.
+        """
+        self._catalogue = resolve(self._elements)
+
+    @property
+    def elements(self) -> Mapping[str, type]:
+        """Everything declared, by name, as declared so far."""
+        return MappingProxyType(self._elements)
+
+    @property
+    def aggregates(self) -> tuple[type[AggregateElement], ...]:
+        return self._compiled.aggregates
+
+    @property
+    def projections(self) -> tuple[type[ProjectionElement], ...]:
+        return self._compiled.projections
+
+    @property
+    def handlers(self) -> tuple[HandlerSpec, ...]:
+        """Event handlers and projectors, in order of declaration."""
+        return self._compiled.handlers
+
+    def handlers_of(self, category: str) -> tuple[HandlerSpec, ...]:
+        """Those that listen to a stream category."""
+        return self._compiled.handlers_of.get(category, ())
+
+    def provider_of(self, category: str) -> str:
+        """The database that holds the history of a stream category; `default` for streams of others."""
+        return self._compiled.providers.get(category, "default")
+
+    def command_route(self, command: type) -> CommandRoute:
+        """Who handles a command. Raises ConfigurationError when nobody does."""
+        route = self._compiled.routes.get(command)
+        if route is None:
+            raise ConfigurationError(
+                f"no command handler of this domain handles {command.__name__}; declare a class with "
+                "@domain.command_handler(part_of=…) and a method marked @handle"
+                f"({command.__name__}), and see that its module is imported"
+            )
+        return route
+
+    def message_type(self, name: str) -> type[PayloadElement]:
+        """The event or command of that name. Raises UnknownTypeError."""
+        cls = self._compiled.messages.get(name)
+        if cls is None:
+            suggestion = did_you_mean(name, self._compiled.messages)
+            raise UnknownTypeError(f"this domain has no event or command called {name!r:.80}{suggestion}")
+        return cls
+
+    def repository_class(self, aggregate: type) -> type | None:
+        """The custom repository declared for an aggregate or projection."""
+        return self._compiled.repositories.get(aggregate)
+
+    @property
+    def _compiled(self) -> Catalogue:
+        if self._catalogue is None:
+            self._catalogue = resolve(self._elements)
+        return self._catalogue

@@ -1,0 +1,81 @@
+"""Aggregates and projections to rows and back. A row holds plain values, as `ports.rows.ColumnType` lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import pydantic
+
+from protean.elements.complaints import complaints
+from protean.elements.element import StatefulElement, history
+from protean.exceptions import DeserializationError, ValidationError
+
+S = TypeVar("S", bound=StatefulElement)
+
+_set = object.__setattr__
+
+#: Where an object remembers its row, among pydantic's private attributes: in no field, row or message.
+_ROW = "_loaded_row"
+
+
+def state_of(element: StatefulElement) -> dict[str, Any]:
+    """The row: column to plain value. Lists and dicts are deep copies of JSON shape, enums their values.
+
+    Raises ValidationError when a list or dict was changed in place to something its field refuses.
+    """
+    info = element.__protean__
+    values = element.__dict__
+    row = {column: values[name] for name, column in info.columns.names}
+    for name, column, dump in info.columns.dumps:
+        if row[column] is not None:
+            try:
+                row[column] = dump(row[column])
+            except pydantic.ValidationError as error:
+                raise ValidationError(complaints(error, info.name, info.fields, within=name)) from None
+    return row
+
+
+def restore(cls: type[S], row: Mapping[str, Any], version: int = -1) -> S:
+    """The object a row describes. Its values are trusted: they passed validation on their way in.
+
+    The row is remembered (`loaded_row`), and nothing counts as explicitly set. Raises DeserializationError when
+    the row lacks a column, or holds what the field's enum or content type does not know (any more).
+    """
+    info = cls.__protean__
+    try:
+        values = {name: row[column] for name, column in info.columns.names}
+        for name, load in info.columns.loads:
+            if values[name] is not None:
+                values[name] = load(values[name])
+    except KeyError as error:
+        raise DeserializationError(
+            f"a row of {info.schema_name} has no column {error}, which {info.name} declares"
+        ) from None
+    except ValueError as error:
+        raise DeserializationError(f"a row of {info.schema_name} does not fit {info.name}: {error}") from None
+    element = cls.__new__(cls)
+    _set(element, "__dict__", values)
+    _set(element, "__pydantic_fields_set__", set())
+    _set(element, "__pydantic_extra__", None)
+    _set(element, "__pydantic_private__", history(row, version))
+    return element
+
+
+def loaded_row(element: StatefulElement) -> Mapping[str, Any] | None:
+    """The row this object was last read from or written to; None while the database has none."""
+    row: Mapping[str, Any] | None = (element.__pydantic_private__ or {})["_loaded"]
+    return row
+
+
+def set_loaded_row(element: StatefulElement, row: Mapping[str, Any] | None) -> None:
+    """Called after a commit, with the row that the database now has."""
+    (element.__pydantic_private__ or {})["_loaded"] = row
+
+
+def explicitly_set(element: StatefulElement) -> set[str]:
+    """The fields given to the constructor or assigned since; of a restored object, those assigned.
+
+    A list or dict changed in place is not among them: compare `state_of` before and after.
+    """
+    return set(element.__pydantic_fields_set__)

@@ -1,0 +1,171 @@
+# ruff: noqa: N802 -- these functions stand where types stand, and are named like them
+"""The field functions users write. Each returns a `FieldSpec`, typed Any so that
+`name: str = String()` is correct to type checkers.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from typing import Any, Literal, TypedDict, Unpack
+
+from protean.exceptions import ConfigurationError
+from protean.fields.annotations import spec_of_annotation
+from protean.fields.spec import MISSING, TEXTUAL, FieldKind, FieldSpec, Validator, new_identity
+from protean.suggestion import did_you_mean
+
+
+class Options(TypedDict, total=False):
+    """What every field function takes.
+
+    `required` refuses None and, for texts, the empty one; otherwise the field may be left out and is None.
+    `default` is a value or a function without arguments. `choices` is an Enum class or the values allowed.
+    `validators` are functions that raise ValueError; `referenced_as` names the column.
+    """
+
+    required: bool
+    identifier: bool
+    default: Any
+    unique: bool
+    choices: type[Enum] | Iterable[Any]
+    validators: Sequence[Validator]
+    description: str
+    referenced_as: str
+
+
+def String(*, max_length: int = 255, min_length: int | None = None, **options: Unpack[Options]) -> Any:
+    """A short text, by default of at most 255 characters."""
+    return _field(FieldKind.STRING, options, max_length=max_length, min_length=min_length)
+
+
+def Text(*, max_length: int | None = None, min_length: int | None = None, **options: Unpack[Options]) -> Any:
+    """A text of any length."""
+    return _field(FieldKind.TEXT, options, max_length=max_length, min_length=min_length)
+
+
+def Identifier(*, max_length: int = 255, **options: Unpack[Options]) -> Any:
+    """An identity of this object or another: a text. UUIDs and integers are taken as their text."""
+    return _field(FieldKind.IDENTIFIER, options, max_length=max_length)
+
+
+def Auto(
+    *,
+    init: Literal[False] = False,  # noqa: ARG001 -- tells type checkers that the constructor need not be given it
+    **options: Unpack[Options],
+) -> Any:
+    """An identity that is made up (a random UUID) where none is given."""
+    return _field(FieldKind.IDENTIFIER, {"default": new_identity, **options}, max_length=255)
+
+
+def Integer(*, min_value: int | None = None, max_value: int | None = None, **options: Unpack[Options]) -> Any:
+    """A whole number of at most 64 bits."""
+    return _field(FieldKind.INTEGER, options, min_value=min_value, max_value=max_value)
+
+
+def Float(*, min_value: float | None = None, max_value: float | None = None, **options: Unpack[Options]) -> Any:
+    """A binary floating point number; infinities and NaN are refused, databases and JSON cannot hold them."""
+    return _field(FieldKind.FLOAT, options, min_value=min_value, max_value=max_value)
+
+
+def Decimal(
+    *,
+    min_value: decimal.Decimal | int | None = None,
+    max_value: decimal.Decimal | int | None = None,
+    **options: Unpack[Options],
+) -> Any:
+    """An exact decimal number, for money."""
+    return _field(FieldKind.DECIMAL, options, min_value=min_value, max_value=max_value)
+
+
+def Boolean(**options: Unpack[Options]) -> Any:
+    """True or False."""
+    return _field(FieldKind.BOOLEAN, options)
+
+
+def Date(
+    *,
+    min_value: dt.date | None = None,
+    max_value: dt.date | None = None,
+    **options: Unpack[Options],
+) -> Any:
+    """A day, without time and zone."""
+    return _field(FieldKind.DATE, options, min_value=min_value, max_value=max_value)
+
+
+def DateTime(
+    *,
+    min_value: dt.datetime | None = None,
+    max_value: dt.datetime | None = None,
+    **options: Unpack[Options],
+) -> Any:
+    """A moment, kept in UTC; one given without a zone is taken as UTC."""
+    return _field(FieldKind.DATETIME, options, min_value=min_value, max_value=max_value)
+
+
+def List(
+    content_type: Any = None,
+    *,
+    max_length: int | None = None,
+    min_length: int | None = None,
+    **options: Unpack[Options],
+) -> Any:
+    """A list of `content_type` (`str`, `String(max_length=20)`), or of anything JSON can hold."""
+    return _field(FieldKind.LIST, options, content=_content(content_type), max_length=max_length, min_length=min_length)
+
+
+def Dict(content_type: Any = None, **options: Unpack[Options]) -> Any:
+    """A dict of texts to `content_type`, or to anything JSON can hold."""
+    return _field(FieldKind.DICT, options, content=_content(content_type))
+
+
+FIELD_FUNCTIONS = (
+    String,
+    Text,
+    Identifier,
+    Auto,
+    Integer,
+    Float,
+    Decimal,
+    Boolean,
+    Date,
+    DateTime,
+    List,
+    Dict,
+)
+
+
+def _field(kind: FieldKind, options: Options, **rules: Any) -> FieldSpec:
+    allowed = [*Options.__annotations__, *rules]
+    for name in options:
+        if name not in allowed:
+            raise ConfigurationError(f"{kind.value} field: unknown argument `{name}`{did_you_mean(name, allowed)}")
+    identifier = options.get("identifier", False)
+    required = options.get("required", False) or identifier
+    if required and kind in TEXTUAL:
+        rules["min_length"] = max(1, rules.get("min_length") or 0)
+    return FieldSpec(
+        kind=kind,
+        required=required,
+        identifier=identifier,
+        default=options.get("default", MISSING),
+        unique=options.get("unique", False),
+        choices=_choices(options.get("choices", ())),
+        validators=tuple(options.get("validators", ())),
+        description=options.get("description"),
+        column=options.get("referenced_as"),
+        **rules,
+    )
+
+
+def _choices(choices: type[Enum] | Iterable[Any]) -> tuple[Any, ...]:
+    """The plain values: a String holds texts, also where an Enum lists them."""
+    return tuple(choice.value if isinstance(choice, Enum) else choice for choice in choices)
+
+
+def _content(content_type: Any) -> FieldSpec | None:
+    if content_type is None:
+        return None
+    spec = content_type() if content_type in FIELD_FUNCTIONS else content_type
+    return spec if isinstance(spec, FieldSpec) else spec_of_annotation(spec)

@@ -1,0 +1,1 @@
+"""Import addresses kept for users; the code lives elsewhere."""
