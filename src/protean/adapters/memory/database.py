@@ -1,0 +1,60 @@
+"""A database in this process's memory: the same answers, the same order, the same waiting, gone at exit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from protean.adapters.memory.outbox import MemoryOutbox
+from protean.adapters.memory.progress import MemoryFailures, MemoryInbox, MemoryLog, MemoryPositions
+from protean.adapters.memory.rows import MemoryRows
+from protean.adapters.memory.session import Session
+from protean.adapters.memory.store import Contents, Store
+from protean.ports.rows import Table
+
+
+class MemoryTransaction:
+    """`Transaction` in memory: one writer at a time, whose changes nobody sees before the commit."""
+
+    def __init__(self, store: Store) -> None:
+        self._session = Session(store)
+        self.rows = MemoryRows(self._session)
+        self.log = MemoryLog(self._session)
+        self.positions = MemoryPositions(self._session)
+        self.inbox = MemoryInbox(self._session)
+        self.failures = MemoryFailures(self._session)
+
+    def commit(self) -> None:
+        self._session.commit()
+
+    def rollback(self) -> None:
+        self._session.rollback()
+
+
+class MemoryDatabase:
+    """`Database` in memory."""
+
+    def __init__(self) -> None:
+        self._store = Store()
+        self.outbox = MemoryOutbox(self._store)
+
+    def transaction(self) -> MemoryTransaction:
+        return MemoryTransaction(self._store)
+
+    def setup(self, tables: Sequence[Table]) -> list[str]:
+        created = sorted({table.name for table in tables} - self._store.tables)
+        self._store.tables.update(created)
+        return created
+
+    def truncate(self, tables: Sequence[Table]) -> None:
+        del tables  # there are no others
+        self._store.committed = Contents()
+
+    def drop(self, tables: Sequence[Table]) -> None:
+        self._store.tables.difference_update(table.name for table in tables)
+        self._store.committed = Contents()
+
+    def ping(self) -> None:
+        return
+
+    def close(self) -> None:
+        return

@@ -1,0 +1,90 @@
+"""Drivers' errors in protean's words: the one place where they are told apart."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from typing import Any
+
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from protean.exceptions import (
+    DatabaseError,
+    DatabaseUnavailableError,
+    ProteanError,
+    TransientDatabaseError,
+    ValidationError,
+)
+
+#: SQLSTATEs after which the same transaction may well succeed: serialization failure, deadlock, lock not
+#: available, statement timeout.
+_TRANSIENT = frozenset(["40001", "40P01", "55P03", "57014"])
+#: SQLSTATE classes and codes of a server that cannot be used now: connection exceptions, resources (disk,
+#: memory, connections), shutdown and start-up, a session that was ended for idling in its transaction.
+_UNAVAILABLE = ("08", "53", "57P", "25P03")
+_SQLITE_TRANSIENT = ("SQLITE_BUSY", "SQLITE_LOCKED")
+_SQLITE_UNAVAILABLE = ("SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_READONLY", "SQLITE_NOTADB")
+_NO_TABLE = "42P01"
+#: `Key (email)=(a@b.c) already exists.` in whatever language the server speaks.
+_KEY_DETAIL = re.compile(r"\((.+?)\)=\(")
+_SETUP_HINT = "; `protean db setup` creates missing tables"
+
+
+def translate(error: Exception, dbapi: Any, database: str) -> ProteanError:
+    """The error to raise in place of a driver's. `dbapi` is the driver's module, `database` names the database."""
+    if isinstance(error, PoolTimeoutError):
+        return DatabaseUnavailableError(f"Every pooled connection to {database} is in use; raise pool_size: {error}")
+    if isinstance(error, sqlite3.Error):
+        return _from_sqlite(error, database)
+    sqlstate = getattr(error, "sqlstate", None)
+    if sqlstate is None:
+        # Without a SQLSTATE the server said nothing: the connection is at fault, or a value never left here.
+        if isinstance(error, (dbapi.OperationalError, dbapi.InterfaceError)):
+            return _unavailable(error, database)
+        return DatabaseError(f"{database}: {_first_line(error)}")
+    return _from_sqlstate(error, sqlstate, database)
+
+
+def _from_sqlstate(error: Any, sqlstate: str, database: str) -> ProteanError:
+    if sqlstate in _TRANSIENT:
+        return TransientDatabaseError(f"{database}: {_first_line(error)}")
+    if sqlstate.startswith(_UNAVAILABLE):
+        return _unavailable(error, database)
+    if sqlstate == "23505":
+        found = _KEY_DETAIL.search(error.diag.message_detail or "")
+        columns = found.group(1).replace('"', "").split(", ") if found else [error.diag.constraint_name or "_entity"]
+        return _taken(error.diag.table_name, columns, database)
+    if sqlstate == "23502":
+        return ValidationError({error.diag.column_name or "_entity": ["is required"]})
+    return DatabaseError(f"{database}: {_first_line(error)}{_SETUP_HINT if sqlstate == _NO_TABLE else ''}")
+
+
+def _from_sqlite(error: sqlite3.Error, database: str) -> ProteanError:
+    text, name = str(error), getattr(error, "sqlite_errorname", "")
+    if name.startswith(_SQLITE_TRANSIENT):
+        return TransientDatabaseError(f"{database}: {text}: another transaction held it for too long")
+    if name.startswith(_SQLITE_UNAVAILABLE):
+        return _unavailable(error, database)
+    if name in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"):
+        paths = text.partition(": ")[2].split(", ")
+        return _taken(paths[0].partition(".")[0], [path.rpartition(".")[2] for path in paths], database)
+    return DatabaseError(f"{database}: {text}{_SETUP_HINT if 'no such table' in text else ''}")
+
+
+def _taken(table: str | None, columns: list[str], database: str) -> ProteanError:
+    if table != "messages":
+        return ValidationError({column: ["is already taken"] for column in columns})
+    if "position" in columns:
+        return TransientDatabaseError(f"{database}: another transaction wrote to the same stream at the same time")
+    return DatabaseError(f"{database}: a message with that id is in the log already")
+
+
+def _unavailable(error: Exception, database: str) -> DatabaseUnavailableError:
+    return DatabaseUnavailableError(
+        f"{database} cannot be used: {_first_line(error)}; is it running, and does database_uri name it?"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,135 @@
+"""The log of messages, and the outbox rows that are written with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from protean import codec
+from protean.adapters.sql import moments
+from protean.adapters.sql.session import Session
+from protean.adapters.values import checked_json
+from protean.message import Message, NewMessage
+
+# One message: the whole append is one statement, its position read from the index of the stream. The caller
+# holds the aggregate's row, so that nobody else can be between reading and writing this stream's last one.
+_APPEND_ONE = """
+WITH logged AS (
+    INSERT INTO messages (message_id, stream_name, position, stream_category, type, kind, data, metadata, time)
+    VALUES (%s, %s, coalesce((SELECT max(position) FROM messages WHERE stream_name = %s), -1) + 1,
+            %s, %s, %s, %s, %s, %s)
+    RETURNING global_position, message_id, stream_category, type
+)
+INSERT INTO outbox (message_id, global_position, stream_name, type, priority, target_broker)
+SELECT message_id, global_position, stream_category, type, %s, %s FROM logged
+"""
+
+# Many messages: `nth` is the given order. INSERT … SELECT … ORDER BY allocates identities in that order (which
+# RETURNING does not promise to keep), so global positions follow it, and the outbox's ids follow those.
+_APPEND_MANY = """
+WITH given AS (
+    SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::jsonb[], %s::jsonb[],
+                         %s::timestamptz[], %s::int[])
+    WITH ORDINALITY AS n (message_id, stream_name, stream_category, type, kind, data, metadata, time, priority, nth)
+), logged AS (
+    INSERT INTO messages (message_id, stream_name, position, stream_category, type, kind, data, metadata, time)
+    SELECT message_id, stream_name,
+           coalesce((SELECT max(m.position) FROM messages m WHERE m.stream_name = given.stream_name), -1)
+               + row_number() OVER (PARTITION BY stream_name ORDER BY nth),
+           stream_category, type, kind, data, metadata, time
+    FROM given ORDER BY nth
+    RETURNING global_position, message_id, stream_category, type
+)
+INSERT INTO outbox (message_id, global_position, stream_name, type, priority, target_broker)
+SELECT logged.message_id, logged.global_position, logged.stream_category, logged.type, given.priority, broker
+FROM logged JOIN given USING (message_id), (SELECT %s::text AS broker) AS target
+WHERE broker IS NOT NULL
+ORDER BY logged.global_position
+"""
+
+# SQLite has no INSERT inside WITH: two statements per message, in one transaction that nobody else can be in.
+_APPEND_MESSAGE = """
+INSERT INTO messages (message_id, stream_name, position, stream_category, type, kind, data, metadata, time)
+VALUES (%s, %s, coalesce((SELECT max(position) FROM messages WHERE stream_name = %s), -1) + 1,
+        %s, %s, %s, %s, %s, %s)
+"""
+_APPEND_OUTBOX = """
+INSERT INTO outbox (message_id, global_position, stream_name, type, priority, target_broker)
+VALUES (%s, last_insert_rowid(), %s, %s, %s, %s)
+"""
+
+_READ = """
+SELECT CAST(data AS text), CAST(metadata AS text), position, global_position FROM messages
+WHERE stream_name = %s AND position > %s ORDER BY position LIMIT %s
+"""
+_HEAD = "SELECT coalesce(max(position), -1) FROM messages WHERE stream_name = %s"
+_FIND_POSTGRESQL = """
+SELECT data::text, metadata::text, position, global_position FROM messages
+WHERE message_id = ANY(%s::uuid[]) ORDER BY global_position
+"""
+_FIND_SQLITE = """
+SELECT data, metadata, position, global_position FROM messages
+WHERE message_id IN (SELECT value FROM json_each(%s)) ORDER BY global_position
+"""
+
+
+class SqlLog:
+    """`Log` in SQL."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def append(self, messages: Sequence[NewMessage], broker: str | None) -> None:
+        for message in messages:
+            checked_json(message.data, f"the data of {message.type} {message.id}")
+            checked_json(message.metadata, f"the metadata of {message.type} {message.id}")
+        if not self._session.postgresql:
+            self._append_one_by_one(messages, broker)
+        elif len(messages) == 1 and broker is not None:
+            self._session.send(_APPEND_ONE, (*_logged(messages[0]), messages[0].priority, broker))
+        elif messages:
+            columns = zip(*map(_given, messages), strict=True)
+            self._session.send(_APPEND_MANY, (*map(list, columns), broker))
+
+    def read(self, stream_name: str, after: int, limit: int) -> list[Message]:
+        return self._messages(_READ, (stream_name, after, limit))
+
+    def head(self, stream_name: str) -> int:
+        return int(self._session.fetch(_HEAD, (stream_name,))[0][0])
+
+    def find(self, message_ids: Collection[str]) -> list[Message]:
+        ids = list(message_ids)
+        if self._session.postgresql:
+            return self._messages(_FIND_POSTGRESQL, (ids,))
+        return self._messages(_FIND_SQLITE, (json.dumps(ids),))
+
+    def _append_one_by_one(self, messages: Sequence[NewMessage], broker: str | None) -> None:
+        for message in messages:
+            self._session.send(_APPEND_MESSAGE, _logged(message))
+            if broker is not None:
+                values = (message.id, message.category, message.type, message.priority, broker)
+                self._session.send(_APPEND_OUTBOX, values)
+
+    def _messages(self, sql: str, values: Sequence[Any]) -> list[Message]:
+        return [codec.message(*row) for row in self._session.fetch(sql, values)]
+
+
+def _logged(message: NewMessage) -> tuple[Any, ...]:
+    """A message's columns in the log; the stream's name stands twice, the second time to find its position."""
+    id_, stream_name, *others, _ = _given(message)
+    return id_, stream_name, stream_name, *others
+
+
+def _given(message: NewMessage) -> tuple[Any, ...]:
+    return (
+        message.id,
+        message.stream_name,
+        message.category,
+        message.type,
+        message.kind.value,
+        message.data,
+        message.metadata,
+        moments.to_text(message.time),
+        message.priority,
+    )

@@ -1,0 +1,200 @@
+"""The outbox as relays see it."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from protean.adapters.sql import moments
+from protean.adapters.sql.engine import Engine
+from protean.adapters.sql.session import Session, session
+from protean.clock import utc_now
+from protean.ports.outbox import Claim, OutboxBatch, OutboxCount, OutboxRow
+
+#: Seconds that a relay's transaction may idle, which it does while the broker takes the batch. Above the
+#: broker's timeout; a frozen relay then loses its session, its row locks and the lane to another one.
+IDLE_TIMEOUT = 30
+
+# A statement of its own, so that the claim's snapshot is taken when the lock is held: in one statement it would
+# be older, and show rows as pending that the relay before has just marked.
+_EXCLUDE_OTHERS = """
+SELECT pg_try_advisory_xact_lock(%s), set_config('idle_in_transaction_session_timeout', %s, true)
+"""
+
+# The rows a claim means. The status is spelled out, not bound: only then does the planner know that the
+# partial index holds them all. The bounds of the priority are always given, for one shape of statement.
+_DUE = """
+    status = 'pending' AND target_broker = %s AND priority >= %s AND priority < %s
+    AND (next_attempt_at IS NULL OR next_attempt_at <= %s)
+"""
+_WAITING = f"SELECT EXISTS (SELECT 1 FROM outbox WHERE {_DUE})"  # noqa: S608 -- constants
+
+# Highest priority first, then oldest id: the order of the index, so that a claim reads as many rows as it
+# takes. The joined log need not keep that order; it is sorted again after fetching.
+_CLAIM = """
+SELECT o.id, CAST(o.message_id AS text), o.stream_name, o.priority, o.attempts, o.created_at, m.position,
+       m.global_position, CAST(m.data AS text), CAST(m.metadata AS text)
+FROM (
+    SELECT * FROM outbox WHERE {due} ORDER BY priority DESC, id LIMIT %s {locking}
+) o JOIN messages m ON m.global_position = o.global_position
+"""
+_CLAIM_POSTGRESQL = _CLAIM.format(due=_DUE, locking="FOR UPDATE SKIP LOCKED")
+_CLAIM_SQLITE = _CLAIM.format(due=_DUE, locking="")
+
+_MARK_POSTGRESQL = """
+UPDATE outbox SET status = 'published', published_at = clock_timestamp() WHERE id = ANY(%s::bigint[])
+"""
+_MARK_SQLITE = "UPDATE outbox SET status = 'published', published_at = %s WHERE id = %s"
+_REFUSE = """
+UPDATE outbox SET attempts = attempts + 1, last_error = %s, next_attempt_at = %s, status = %s WHERE id = %s
+"""
+_COUNT = """
+SELECT target_broker, stream_name, priority, status, count(*), min(created_at)
+FROM outbox GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+"""
+_PRUNE = """
+DELETE FROM outbox WHERE id IN (
+    SELECT id FROM outbox WHERE status = 'published' AND published_at < %s ORDER BY published_at LIMIT %s
+)
+"""
+
+
+class SqlOutbox:
+    """`Outbox` in SQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._local_locks: dict[tuple[str, str], threading.Lock] = {}
+
+    def waiting(self, claim: Claim) -> bool:
+        return bool(self._engine.once(_WAITING, _bounds(claim))[0][0])
+
+    @contextmanager
+    def claim(self, claim: Claim, limit: int) -> Iterator[OutboxBatch | None]:
+        claimed = self._claim_postgresql if self._engine.postgresql else self._claim_sqlite
+        yield from claimed(claim, limit)
+
+    def count(self) -> list[OutboxCount]:
+        return [
+            OutboxCount(broker, category, priority, status, rows, moments.from_column(oldest))
+            for broker, category, priority, status, rows, oldest in self._engine.once(_COUNT)
+        ]
+
+    def prune(self, published_before: datetime, limit: int) -> int:
+        transaction = session(self._engine)
+        try:
+            pruned = transaction.counts([(_PRUNE, (moments.to_text(published_before), limit))])[0]
+            transaction.commit()
+        finally:
+            transaction.rollback()
+        return pruned
+
+    def _claim_postgresql(self, claim: Claim, limit: int) -> Iterator[OutboxBatch | None]:
+        transaction = session(self._engine)
+        try:
+            if not transaction.fetch(_EXCLUDE_OTHERS, (lock_key(claim), f"{IDLE_TIMEOUT * 1000:.0f}ms"))[0][0]:
+                yield None
+            else:
+                rows = transaction.fetch(_CLAIM_POSTGRESQL, (*_bounds(claim), limit))
+                yield _PostgresqlBatch(_rows(rows), transaction)
+            transaction.commit()
+        finally:
+            transaction.rollback()
+
+    def _claim_sqlite(self, claim: Claim, limit: int) -> Iterator[OutboxBatch | None]:
+        """No transaction while the broker is at it: it would stop every writer of the file.
+
+        Relays of one process exclude each other here; more than one worker on SQLite is refused anyway.
+        """
+        lock = self._local_locks.setdefault((claim.broker, claim.name), threading.Lock())
+        if not lock.acquire(blocking=False):
+            yield None
+            return
+        try:
+            batch = _SqliteBatch(_rows(self._engine.once(_CLAIM_SQLITE, (*_bounds(claim), limit))))
+            yield batch
+            if batch.marks:
+                self._mark(batch.marks)
+        finally:
+            lock.release()
+
+    def _mark(self, marks: Sequence[tuple[str, Sequence[Any]]]) -> None:
+        transaction = session(self._engine)
+        try:
+            transaction.counts(marks)
+            transaction.commit()
+        finally:
+            transaction.rollback()
+
+
+class _PostgresqlBatch:
+    def __init__(self, rows: Sequence[OutboxRow], transaction: Session) -> None:
+        self.rows = rows
+        self._transaction = transaction
+
+    def published(self, ids: Sequence[int]) -> None:
+        if ids:
+            self._transaction.send(_MARK_POSTGRESQL, (list(ids),))
+
+    def refused(self, row_id: int, error: str, next_attempt_at: datetime | None) -> None:
+        self._transaction.send(_REFUSE, _refusal(row_id, error, next_attempt_at))
+
+
+class _SqliteBatch:
+    def __init__(self, rows: Sequence[OutboxRow]) -> None:
+        self.rows = rows
+        self.marks: list[tuple[str, Sequence[Any]]] = []
+
+    def published(self, ids: Sequence[int]) -> None:
+        now = moments.to_text(utc_now())
+        self.marks += [(_MARK_SQLITE, (now, id_)) for id_ in ids]
+
+    def refused(self, row_id: int, error: str, next_attempt_at: datetime | None) -> None:
+        self.marks.append((_REFUSE, _refusal(row_id, error, next_attempt_at)))
+
+
+def lock_key(claim: Claim) -> int:
+    """63 bits that stand for the broker and the lane, the same in every process and release."""
+    digest = hashlib.sha256(f"{claim.broker}\0{claim.name}".encode()).digest()
+    return int.from_bytes(digest[:8]) >> 1
+
+
+def _bounds(claim: Claim) -> tuple[Any, ...]:
+    """The values of `_DUE`. The bounds enclose every 32-bit priority when the claim leaves them open."""
+    at_least = -(2**31) if claim.at_least is None else claim.at_least
+    below = 2**31 if claim.below is None else claim.below
+    return claim.broker, at_least, below, moments.to_text(utc_now())
+
+
+def _rows(rows: Sequence[tuple[Any, ...]]) -> list[OutboxRow]:
+    claimed = [
+        OutboxRow(
+            id=id_,
+            message_id=message_id,
+            category=category,
+            priority=priority,
+            attempts=attempts,
+            created_at=moments.from_column(created_at),
+            position=position,
+            global_position=global_position,
+            data=data,
+            metadata=metadata,
+        )
+        for (
+            id_, message_id, category, priority, attempts, created_at, position, global_position, data, metadata,
+        ) in rows
+    ]  # fmt: skip
+    claimed.sort(key=lambda row: (-row.priority, row.id))
+    return claimed
+
+
+def _refusal(row_id: int, error: str, next_attempt_at: datetime | None) -> tuple[Any, ...]:
+    # What a broker says may hold anything; a NUL would make the refusal itself fail.
+    text = error.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    if next_attempt_at is None:
+        return text, None, "failed", row_id
+    return text, moments.to_text(next_attempt_at), "pending", row_id

@@ -1,0 +1,215 @@
+"""The framework's tables, and users' `Table`s as SQLAlchemy tables: what `setup` creates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from protean.exceptions import ConfigurationError
+from protean.ports.rows import Column, ColumnType, Table
+
+#: Bytes of an identifier that PostgreSQL keeps; longer ones would collide after being cut.
+_IDENTIFIER_BYTES = 63
+
+_big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_json = sa.Text().with_variant(postgresql.JSONB(), "postgresql")
+_uuid = sa.Text().with_variant(postgresql.UUID(), "postgresql")
+# SQLite keeps moments as text in UTC, of one width, so that comparing texts compares moments.
+_moment = sa.Text().with_variant(sa.DateTime(timezone=True), "postgresql")
+
+#: For rows that change once, soon after they were written, and are found through an index on what changes:
+#: room on the page for the second version, and a vacuum after 10,000 changes however large the table has
+#: grown. The default, a fifth of the table, would leave millions of dead index entries under the claim.
+_HOT = {"fillfactor": 70, "autovacuum_vacuum_scale_factor": 0, "autovacuum_vacuum_threshold": 10_000}
+#: For rows that change with every message and no index on what changes: half of each page stays free, so that
+#: a new version fits beside the old one (HOT) and no index is touched. Small table, vacuumed often and fast.
+_VERY_HOT = {"fillfactor": 50, "autovacuum_vacuum_scale_factor": 0.02, "autovacuum_vacuum_threshold": 1_000}
+
+framework = sa.MetaData()
+
+
+class _Clock(FunctionElement[str]):
+    """The moment of writing, not the one the transaction began at: latency is measured from it."""
+
+    inherit_cache = True
+
+
+@compiles(_Clock)
+def _clock_postgresql(*_: object, **__: object) -> str:
+    return "clock_timestamp()"
+
+
+@compiles(_Clock, "sqlite")
+def _clock_sqlite(*_: object, **__: object) -> str:
+    return "(strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now'))"
+
+
+def _identity(name: str) -> sa.Column[int]:
+    """Allocated on insert. AUTOINCREMENT in SQLite, which else gives a deleted row's number out again."""
+    return sa.Column(name, _big, sa.Identity(always=False), primary_key=True)
+
+
+def _text(name: str, *, required: bool = True) -> sa.Column[str]:
+    return sa.Column(name, sa.Text(), nullable=not required)
+
+
+messages = sa.Table(
+    "messages",
+    framework,
+    _identity("global_position"),
+    sa.Column("message_id", _uuid, nullable=False, unique=True),
+    _text("stream_name"),
+    sa.Column("position", sa.BigInteger(), nullable=False),
+    _text("stream_category"),
+    _text("type"),
+    _text("kind"),
+    sa.Column("data", _json, nullable=False),
+    sa.Column("metadata", _json, nullable=False),
+    sa.Column("time", _moment, nullable=False),
+    sa.UniqueConstraint("stream_name", "position"),
+    sa.Index("messages_category", "stream_category", "global_position"),
+    sqlite_autoincrement=True,
+)
+
+outbox = sa.Table(
+    "outbox",
+    framework,
+    _identity("id"),
+    sa.Column("message_id", _uuid, nullable=False),
+    # The join key to the log: half the size of the id, and in the order of the log's pages.
+    sa.Column("global_position", sa.BigInteger(), nullable=False),
+    # The category (`customer`), which names the broker's stream.
+    _text("stream_name"),
+    _text("type"),
+    sa.Column("priority", sa.Integer(), nullable=False),
+    sa.Column("status", sa.Text(), nullable=False, server_default="pending"),
+    sa.Column("created_at", _moment, nullable=False, server_default=_Clock()),
+    sa.Column("published_at", _moment),
+    sa.Column("attempts", sa.Integer(), nullable=False, server_default="0"),
+    _text("last_error", required=False),
+    sa.Column("next_attempt_at", _moment),
+    _text("target_broker"),
+    sqlite_autoincrement=True,
+    postgresql_with=_HOT,
+)
+# What a relay asks for all day, in the order it wants it. Published rows are not in it, so it stays small.
+sa.Index(
+    "outbox_pending",
+    outbox.c.target_broker,
+    outbox.c.priority.desc(),
+    outbox.c.id,
+    postgresql_where=sa.text("status = 'pending'"),
+    sqlite_where=sa.text("status = 'pending'"),
+)
+# What cleaning up asks for: the oldest published rows.
+sa.Index(
+    "outbox_published",
+    outbox.c.published_at,
+    postgresql_where=sa.text("status = 'published'"),
+    sqlite_where=sa.text("status = 'published'"),
+)
+
+positions = sa.Table(
+    "positions",
+    framework,
+    sa.Column("handler", sa.Text(), primary_key=True),
+    sa.Column("stream_name", sa.Text(), primary_key=True),
+    sa.Column("position", sa.BigInteger(), nullable=False),
+    sa.Column("blocked", sa.Boolean(), nullable=False),
+    postgresql_with=_VERY_HOT,
+)
+
+inbox = sa.Table(
+    "inbox",
+    framework,
+    sa.Column("handler", sa.Text(), primary_key=True),
+    sa.Column("message_id", _uuid, primary_key=True),
+    sa.Column("handled_at", _moment, nullable=False, index=True),
+)
+
+handlers = sa.Table(
+    "handlers",
+    framework,
+    sa.Column("name", sa.Text(), primary_key=True),
+    _text("database"),
+    sa.Column("registered_at", _moment, nullable=False),
+    sa.Column("start", sa.BigInteger(), nullable=False),
+    sa.Column("floor", sa.BigInteger(), nullable=False),
+)
+
+failures = sa.Table(
+    "failures",
+    framework,
+    sa.Column("handler", sa.Text(), primary_key=True),
+    # Text, not uuid: what could not be decoded may have an id of any shape.
+    sa.Column("message_id", sa.Text(), primary_key=True),
+    _text("stream_name"),
+    _text("stream"),
+    _text("lane"),
+    sa.Column("attempts", sa.Integer(), nullable=False),
+    sa.Column("due_at", _moment, nullable=False),
+    _text("state"),
+    _text("message_type"),
+    _text("error_type"),
+    _text("error"),
+    _text("traceback"),
+    sa.Column("first_failed_at", _moment, nullable=False),
+    sa.Column("last_failed_at", _moment, nullable=False),
+    _text("original_id"),
+    sa.Column("raw", sa.LargeBinary()),
+    sa.Index("failures_due", "state", "due_at"),
+)
+
+
+def with_users(tables: Sequence[Table]) -> sa.MetaData:
+    """The framework's tables and these. Raises ConfigurationError for a name that cannot be used."""
+    everything = sa.MetaData()
+    for own in framework.sorted_tables:
+        own.to_metadata(everything)
+    for table in tables:
+        for name in (table.name, *(column.name for column in table.columns)):
+            if not 0 < len(name.encode()) <= _IDENTIFIER_BYTES:
+                raise ConfigurationError(f"table {table.name!r}: the name {name!r} is not 1 to 63 bytes long")
+        if table.name in everything.tables:
+            raise ConfigurationError(f"there is a table {table.name!r} already; give this one another name")
+        sa.Table(table.name, everything, *(_column(table, column) for column in table.columns))
+    return everything
+
+
+def _column(table: Table, column: Column) -> sa.Column[Any]:
+    key = column.name == table.key
+    return sa.Column(
+        column.name,
+        _type(column),
+        primary_key=key,
+        # Keys are given by the domain, never by the database.
+        autoincrement=False,
+        nullable=not (key or column.required),
+        unique=column.unique and not key,
+    )
+
+
+def _type(column: Column) -> sa.types.TypeEngine[Any]:
+    if column.type in (ColumnType.STRING, ColumnType.TEXT):
+        # Ordered by code point like Python: an index then serves prefixes, survives upgrades of the system's
+        # language data, and pages by key come in the same order from every database.
+        plain = sa.Text() if column.length is None else sa.String(column.length)
+        ordered = sa.Text(collation="C") if column.length is None else sa.String(column.length, collation="C")
+        return plain.with_variant(ordered, "postgresql")
+    return _TYPES[column.type]
+
+
+_TYPES: dict[ColumnType, sa.types.TypeEngine[Any]] = {
+    ColumnType.INTEGER: _big,
+    ColumnType.FLOAT: sa.Double(),
+    ColumnType.DECIMAL: sa.Text().with_variant(sa.Numeric(), "postgresql"),
+    ColumnType.BOOLEAN: sa.Boolean(),
+    ColumnType.DATE: sa.Text().with_variant(sa.Date(), "postgresql"),
+    ColumnType.DATETIME: _moment,
+    ColumnType.JSON: _json,
+}

@@ -1,0 +1,32 @@
+"""One transaction: the ports bound to one session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from protean.adapters.sql.engine import Engine
+from protean.adapters.sql.failures import SqlFailures
+from protean.adapters.sql.log import SqlLog
+from protean.adapters.sql.positions import SqlInbox, SqlPositions
+from protean.adapters.sql.rows import SqlRows
+from protean.adapters.sql.session import session
+from protean.adapters.sql.shape import Shape
+from protean.ports.rows import Table
+
+
+class SqlTransaction:
+    """`Transaction` in SQL. READ COMMITTED on PostgreSQL; SQLite has one writer at a time."""
+
+    def __init__(self, engine: Engine, shape_of: Callable[[Table], Shape]) -> None:
+        self._session = session(engine)
+        self.rows = SqlRows(self._session, shape_of)
+        self.log = SqlLog(self._session)
+        self.positions = SqlPositions(self._session)
+        self.inbox = SqlInbox(self._session)
+        self.failures = SqlFailures(self._session)
+
+    def commit(self) -> None:
+        self._session.commit()
+
+    def rollback(self) -> None:
+        self._session.rollback()

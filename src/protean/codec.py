@@ -1,0 +1,158 @@
+"""Messages to bytes and back: the one place that knows the envelope.
+
+On a stream an entry's field `data` holds `{"data": {...}, "metadata": {...}}`. The log keeps the same two
+objects in two columns; what only the log can know, the positions, is added to the metadata on the way out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from protean.exceptions import DeserializationError
+from protean.message import Message, MessageKind
+
+#: Deepest nesting and largest payload that are accepted from anybody, in levels and bytes.
+MAX_DEPTH = 64
+MAX_BYTES = 8 * 1024 * 1024
+
+_KNOWN = frozenset(
+    {
+        "id",
+        "type",
+        "version",
+        "kind",
+        "stream_name",
+        "category",
+        "priority",
+        "time",
+        "correlation_id",
+        "causation_id",
+        "position",
+        "global_position",
+    }
+)
+
+
+def metadata_json(
+    *,
+    message_id: str,
+    message_type: str,
+    version: int,
+    kind: MessageKind,
+    stream_name: str,
+    category: str,
+    priority: int,
+    time: datetime,
+    correlation_id: str | None,
+    causation_id: str | None,
+    headers: Mapping[str, Any],
+) -> str:
+    """The metadata of a new message as JSON text, without positions."""
+    return to_json(
+        {
+            "id": message_id,
+            "type": message_type,
+            "version": version,
+            "kind": kind,
+            "stream_name": stream_name,
+            "category": category,
+            "priority": priority,
+            "time": time,
+            "correlation_id": correlation_id,
+            "causation_id": causation_id,
+            **headers,
+        }
+    ).decode()
+
+
+def envelope(data: str, metadata: str, position: int, global_position: int) -> bytes:
+    """The bytes a stream carries, made of the log's two JSON texts without parsing them."""
+    return (
+        f'{{"data":{data},"metadata":{metadata[:-1]},"position":{position},"global_position":{global_position}}}}}'
+    ).encode()
+
+
+def encode(message: Message) -> bytes:
+    """The envelope of a message read from the log."""
+    metadata = {
+        "id": message.id,
+        "type": message.type,
+        "version": message.version,
+        "kind": message.kind,
+        "stream_name": message.stream_name,
+        "category": message.category,
+        "priority": message.priority,
+        "time": message.time,
+        "correlation_id": message.correlation_id,
+        "causation_id": message.causation_id,
+        **message.headers,
+        "position": message.position,
+        "global_position": message.global_position,
+    }
+    return to_json({"data": message.data, "metadata": metadata})
+
+
+def decode(payload: bytes) -> Message:
+    """Read an envelope. Raises DeserializationError saying what is wrong with it; never anything else."""
+    if len(payload) > MAX_BYTES:
+        raise DeserializationError(f"the envelope has {len(payload)} bytes, more than {MAX_BYTES}")
+    try:
+        parsed = from_json(payload)
+    except ValueError as error:
+        raise DeserializationError(f"the envelope is not JSON: {error}") from None
+    if not isinstance(parsed, dict) or not isinstance(parsed.get("metadata"), dict):
+        raise DeserializationError("the envelope is not an object with `data` and `metadata`")
+    metadata = parsed["metadata"]
+    return _message(parsed.get("data"), metadata, metadata.get("position"), metadata.get("global_position"))
+
+
+def message(data: str, metadata: str, position: int, global_position: int) -> Message:
+    """Read a row of the log. Raises DeserializationError."""
+    try:
+        return _message(json.loads(data), json.loads(metadata), position, global_position)
+    except ValueError as error:
+        raise DeserializationError(f"log row {global_position} is not JSON: {error}") from None
+
+
+def _message(data: Any, metadata: dict[str, Any], position: Any, global_position: Any) -> Message:
+    if not isinstance(data, dict):
+        raise DeserializationError(f"`data` is {type(data).__name__}, not an object")
+    try:
+        return Message(
+            id=_text(metadata, "id"),
+            type=_text(metadata, "type"),
+            version=_whole("version", metadata["version"]),
+            kind=MessageKind(metadata["kind"]),
+            stream_name=_text(metadata, "stream_name"),
+            category=_text(metadata, "category"),
+            position=_whole("position", position),
+            global_position=_whole("global_position", global_position),
+            priority=_whole("priority", metadata["priority"]),
+            time=datetime.fromisoformat(_text(metadata, "time")),
+            data=data,
+            correlation_id=metadata.get("correlation_id"),
+            causation_id=metadata.get("causation_id"),
+            headers={key: value for key, value in metadata.items() if key not in _KNOWN},
+        )
+    except KeyError as error:
+        raise DeserializationError(f"the metadata has no {error}") from None
+    except (TypeError, ValueError) as error:
+        raise DeserializationError(f"the envelope does not fit: {error}") from None
+
+
+def _text(metadata: Mapping[str, Any], key: str) -> str:
+    value = metadata[key]
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"metadata `{key}` must be a text, not {value!r:.50}")
+    return value
+
+
+def _whole(key: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"metadata `{key}` must be a whole number, not {value!r:.50}")
+    return value

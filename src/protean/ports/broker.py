@@ -1,0 +1,149 @@
+"""The broker: streams that carry hints, groups that share them, a bell, and a sign of life."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One stream entry. `payload` is None when the entry was trimmed while it was pending."""
+
+    id: str
+    payload: bytes | None
+
+
+class Publisher(Protocol):
+    def publish(self, entries: Sequence[tuple[str, bytes]]) -> None:
+        """Append (stream, payload) pairs, in order, in one round trip.
+
+        Raises BrokerUnavailableError when the outcome of some is unknown or the broker takes nothing now:
+        the same entries may be published again. Raises BrokerError when this very payload is refused.
+        """
+        ...
+
+
+class Subscriber(Protocol):
+    """Reading a stream as a member of a consumer group. Entries stay pending until acknowledged."""
+
+    def ensure_group(self, stream: str, group: str) -> bool:
+        """Make the stream and the group, at the stream's beginning, where missing; whether it made it."""
+        ...
+
+    def read(self, stream: str, group: str, consumer: str, count: int, block: float) -> list[Entry]:
+        """Up to `count` entries nobody in the group has got yet; waits up to `block` seconds for the first.
+
+        `block` of 0 does not wait. Raises GroupMissingError when the stream or group is gone.
+        """
+        ...
+
+    def pending(self, stream: str, group: str, consumer: str, after: str, count: int) -> list[Entry]:
+        """This consumer's own pending entries with an id above `after` ("0" for the first)."""
+        ...
+
+    def ack(self, stream: str, group: str, ids: Sequence[str]) -> None:
+        """Acknowledge, and trim the head of the stream up to what some group still needs, in one step."""
+        ...
+
+
+class Presence(Protocol):
+    """Signs of life of consumers, and the taking over of what dead ones left."""
+
+    def beat(self, consumer: str, expiry: float) -> None:
+        """Say that `consumer` lives, for the next `expiry` seconds."""
+        ...
+
+    def leave(self, consumer: str, groups: Collection[tuple[str, str]]) -> None:
+        """Withdraw the sign of life, and from these (stream, group) the consumer if nothing is pending for it."""
+        ...
+
+    def absent(self, stream: str, group: str) -> list[str]:
+        """The group's consumers without a sign of life."""
+        ...
+
+    def claim(self, stream: str, group: str, dead: str, consumer: str, count: int) -> list[Entry]:
+        """Move up to `count` pending entries of `dead` to `consumer`, if `dead` still has no sign of life.
+
+        A dead consumer with nothing left is removed from the group.
+        """
+        ...
+
+
+class Doorbell(Protocol):
+    """A wake-up call, best effort: whoever misses one finds out by polling."""
+
+    def ring(self, bell: str) -> None:
+        """Wake who listens to `bell`. Raises BrokerUnavailableError; never waits longer than a second."""
+        ...
+
+    def listen(self, bells: Collection[str], woken: Callable[[str], None]) -> Callable[[], None]:
+        """Call `woken(bell)` from a thread of its own on every ring, through reconnections; returns how to stop.
+
+        After a reconnection every bell counts as rung.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class GroupState:
+    name: str
+    lag: int
+    pending: int
+    consumers: tuple[str, ...]
+    oldest_pending_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """`length` counts entries not yet trimmed; `first_id` is the oldest of them."""
+
+    length: int
+    first_id: str | None
+    groups: tuple[GroupState, ...]
+
+
+class Inspection(Protocol):
+    """What people and monitors ask."""
+
+    def stream(self, name: str) -> StreamState:
+        """The state of a stream; of one that does not exist: length 0, no groups."""
+        ...
+
+    def backlog(self, groups: Sequence[tuple[str, str]]) -> list[int]:
+        """Lag plus pending of each (stream, group), in one round trip. A missing one counts 0."""
+        ...
+
+    def entries(self, stream: str, after: str, count: int) -> list[tuple[str, Mapping[str, bytes]]]:
+        """Entries above `after` ("-" from the start) with all their fields, for reading dead letters."""
+        ...
+
+    def living(self) -> list[str]:
+        """The consumers with a sign of life."""
+        ...
+
+
+class DeadLetters(Protocol):
+    def bury(self, stream: str, fields: Mapping[str, str | bytes]) -> str:
+        """Append a dead letter with these fields to `stream`; its entry id. The stream is capped, oldest out."""
+        ...
+
+
+class Broker(Publisher, Subscriber, Presence, Doorbell, Inspection, DeadLetters, Protocol):
+    """All of a broker, for the composition root. Users of it ask for the part they need."""
+
+    def ping(self) -> None:
+        """Raise BrokerUnavailableError, naming what was tried, unless the broker answers and is fit for use.
+
+        Raises ConfigurationError when it may evict streams to free memory.
+        """
+        ...
+
+    def flush(self, prefix: str) -> int:
+        """Delete every key of this application; how many."""
+        ...
+
+    def close(self) -> None:
+        """Close every connection."""
+        ...

@@ -1,0 +1,91 @@
+"""One database: where a transaction holds state, messages, outbox rows and progress together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from protean.ports.log import Log
+from protean.ports.outbox import Outbox
+from protean.ports.progress import Failures, Inbox, Positions
+from protean.ports.rows import Rows, Table
+
+
+class Transaction(Protocol):
+    """One transaction, READ COMMITTED. Begun by its first statement; ends with `commit` or `rollback`.
+
+    Used by one thread. After either end it is spent, and its connection is back in the pool.
+    """
+
+    @property
+    def rows(self) -> Rows: ...
+
+    @property
+    def log(self) -> Log: ...
+
+    @property
+    def positions(self) -> Positions: ...
+
+    @property
+    def inbox(self) -> Inbox: ...
+
+    @property
+    def failures(self) -> Failures: ...
+
+    def commit(self) -> None:
+        """Make it durable. When this raises DatabaseUnavailableError the outcome is unknown."""
+        ...
+
+    def rollback(self) -> None:
+        """Undo everything. Never raises."""
+        ...
+
+
+class Database(Protocol):
+    """A source of transactions; safe to share between threads."""
+
+    @property
+    def outbox(self) -> Outbox: ...
+
+    def transaction(self) -> Transaction:
+        """A transaction that takes a connection with its first statement."""
+        ...
+
+    def setup(self, tables: Sequence[Table]) -> list[str]:
+        """Create what is missing of these tables and of the framework's own; the names created.
+
+        What exists is never altered. Safe to run from several processes at once.
+        """
+        ...
+
+    def truncate(self, tables: Sequence[Table]) -> None:
+        """Empty these tables and the framework's own."""
+        ...
+
+    def drop(self, tables: Sequence[Table]) -> None:
+        """Drop these tables and the framework's own."""
+        ...
+
+    def ping(self) -> None:
+        """Raise DatabaseUnavailableError, naming what was tried, unless the database answers."""
+        ...
+
+    def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
+@runtime_checkable
+class Sessions(Protocol):
+    """An extra ability, of databases with server-side sessions: seeing and ending those of other processes."""
+
+    def terminate(self, consumer: str) -> int:
+        """End the sessions whose application name is `consumer`; how many.
+
+        A frozen process then holds no lock, and what it had begun cannot commit when it thaws.
+        """
+        ...
+
+    def capacity(self) -> tuple[int, int]:
+        """Connections in use by everybody, and the most the server allows."""
+        ...

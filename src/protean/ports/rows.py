@@ -1,0 +1,119 @@
+"""State tables: where aggregates and projections are kept, one row an object."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from protean.ports.query import Query
+
+Key = str | int
+Row = Mapping[str, Any]
+
+
+class ColumnType(StrEnum):
+    """Storage types; values cross this port as the Python type named."""
+
+    STRING = "string"  # str, up to `length` characters
+    TEXT = "text"  # str
+    INTEGER = "integer"  # int, 64 bits
+    FLOAT = "float"  # float
+    DECIMAL = "decimal"  # decimal.Decimal
+    BOOLEAN = "boolean"  # bool
+    DATE = "date"  # datetime.date
+    DATETIME = "datetime"  # timezone-aware datetime.datetime
+    JSON = "json"  # list or dict of JSON shape
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    name: str
+    type: ColumnType
+    length: int | None = None
+    required: bool = False
+    unique: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table. `version`, where there is one, names the column that optimistic locking compares."""
+
+    name: str
+    columns: tuple[Column, ...]
+    key: str
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """A new row; a row with that key already there is an error."""
+
+    table: Table
+    values: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """A new row; or, where the key is there already, only the columns in `updates` of it."""
+
+    table: Table
+    values: Row
+    updates: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """These columns of one row. With `expected_version`, only if the row still has it."""
+
+    table: Table
+    key: Key
+    values: Row
+    expected_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    table: Table
+    key: Key
+    expected_version: int | None = None
+
+
+Change = Insert | Upsert | Update | Delete
+
+
+class Rows(Protocol):
+    """Reading and writing rows inside one transaction."""
+
+    def get(self, table: Table, key: Key) -> Row | None:
+        """The row with that key, not locked; None if there is none."""
+        ...
+
+    def get_many(self, table: Table, keys: Collection[Key]) -> list[Row]:
+        """The rows that exist of those keys, in no particular order."""
+        ...
+
+    def select(self, query: Query, table: Table) -> list[Row]:
+        """The rows that match, ordered as asked."""
+        ...
+
+    def count(self, query: Query, table: Table) -> int:
+        """How many rows match, whatever the query's limit and offset."""
+        ...
+
+    def write(self, changes: Sequence[Change]) -> None:
+        """Carry out the changes in the given order, in as few statements as they allow.
+
+        Raises ExpectedVersionError when a row is gone or has another version, ValidationError naming
+        the field when a unique column or the key is taken.
+        """
+        ...
+
+    def update_where(self, query: Query, table: Table, values: Row) -> int:
+        """Set columns of all rows that match; the number of rows."""
+        ...
+
+    def delete_where(self, query: Query, table: Table) -> int:
+        """Delete all rows that match; the number of rows."""
+        ...

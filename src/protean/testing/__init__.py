@@ -1,0 +1,1 @@
+"""What tests of protean and of its users are made with."""

@@ -1,0 +1,13 @@
+"""What every `Database` keeps, one suite per port. Inherit and give a fixture `database`.
+
+The fixture is empty but for `protean.testing.contracts.database_steps.TABLES`, which are set up.
+"""
+
+from __future__ import annotations
+
+from protean.testing.contracts.database_log import LogContract
+from protean.testing.contracts.database_outbox import OutboxContract
+from protean.testing.contracts.database_progress import ProgressContract
+from protean.testing.contracts.database_rows import RowsContract
+
+__all__ = ["LogContract", "OutboxContract", "ProgressContract", "RowsContract"]
