@@ -1,0 +1,37 @@
+"""Dead letters on the stream beside the lane, told so that `redis-cli XRANGE` explains itself.
+
+The failures table is what counts; this is its copy for people with a broker at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from protean.deliver.lanes import dead_letter_stream
+from protean.ports.broker import DeadLetters
+from protean.ports.progress import Failure
+
+
+class Undertaker:
+    """`payload_of` finds the envelope of a failure's message."""
+
+    def __init__(self, dead_letters: DeadLetters, payload_of: Callable[[Failure], bytes]) -> None:
+        self._dead_letters = dead_letters
+        self._payload_of = payload_of
+
+    def bury(self, failure: Failure) -> None:
+        """Write the dead letter. A crash right after may write it twice; never not at all."""
+        self._dead_letters.bury(
+            dead_letter_stream(failure.stream),
+            {
+                "data": self._payload_of(failure),
+                "error": failure.error,
+                "error_type": failure.error_type,
+                "traceback": failure.traceback,
+                "handler": failure.handler,
+                "attempts": str(failure.attempts),
+                "failed_at": failure.last_failed_at.isoformat(),
+                "original_id": failure.original_id,
+                "message_id": failure.message_id,
+            },
+        )

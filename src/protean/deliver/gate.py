@@ -1,0 +1,99 @@
+"""The lane gate: while production has work in hand, backfill yields before each message.
+
+A few bytes of memory, one per thread that serves a primary lane, shared by the processes of one server. Asking
+costs no I/O, so it can be asked before every message.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from mmap import mmap
+
+#: How many primary threads of one server can be told apart; more share slots, which only closes the gate longer.
+SLOTS = 4096
+#: Seconds between looks at a closed gate. Shorter burns the core that production is using.
+LOOK_INTERVAL = 0.0005
+#: Seconds over which backfill's share is accounted; what happened earlier fades.
+SHARE_WINDOW = 10.0
+
+
+class GateSlot:
+    """One primary thread's word on whether it has work."""
+
+    __slots__ = ("_index", "_memory")
+
+    def __init__(self, memory: mmap, index: int) -> None:
+        self._memory = memory
+        self._index = index % SLOTS
+
+    def close(self) -> None:
+        self._memory[self._index] = 1
+
+    def open(self) -> None:
+        self._memory[self._index] = 0
+
+
+class LaneGate:
+    """The gate over `memory`, which must have `SLOTS` bytes."""
+
+    def __init__(self, memory: mmap | None = None) -> None:
+        self._memory = memory if memory is not None else mmap(-1, SLOTS)
+
+    def slot(self, index: int) -> GateSlot:
+        return GateSlot(self._memory, index)
+
+    def clear(self, first: int, last: int) -> None:
+        """Open the slots of a process that is gone, so that it does not keep backfill waiting for ever."""
+        self._memory[first:last] = bytes(last - first)
+
+    @property
+    def closed(self) -> bool:
+        return self._memory.find(b"\x01") != -1
+
+
+class Passage:
+    """Backfill's way through the gate: strict, or with a guaranteed share of the time.
+
+    `min_share` is the fraction of the time, 0.0 to 1.0, that backfill may work although the gate is closed.
+    """
+
+    def __init__(self, gate: LaneGate, min_share: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._gate = gate
+        self._min_share = min_share
+        self._clock = clock
+        self._worked = 0.0
+        self._waited = 0.0
+
+    def wait(self, stopping: threading.Event) -> None:
+        """Return when backfill may handle a message, or when `stopping` is set."""
+        if not self._gate.closed:
+            return
+        began = self._clock()
+        while not stopping.is_set() and self._gate.closed:
+            if self._owed(self._clock() - began):
+                break
+            time.sleep(LOOK_INTERVAL)
+        self._waited += self._clock() - began
+        self._fade()
+
+    def worked(self, seconds: float) -> None:
+        """Tell how long backfill has just worked."""
+        self._worked += seconds
+        self._fade()
+
+    @property
+    def open(self) -> bool:
+        """Whether backfill may go on with another message without waiting."""
+        return not self._gate.closed
+
+    def _owed(self, waiting: float) -> bool:
+        total = self._worked + self._waited + waiting
+        return self._min_share > 0 and self._worked < self._min_share * total
+
+    def _fade(self) -> None:
+        total = self._worked + self._waited
+        if total > SHARE_WINDOW:
+            self._worked *= SHARE_WINDOW / total
+            self._waited *= SHARE_WINDOW / total

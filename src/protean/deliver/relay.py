@@ -1,0 +1,154 @@
+"""From the outbox to the streams: one relay thread per database, target broker and lane.
+
+Publish, then mark, in one transaction that began with the claim: a crash in between publishes twice, which
+handlers absorb; the other order would lose. Rows are found by their status, never by an id above the last one
+seen (late commits have lower ids) and never below a snapshot (one long transaction would stop everything).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from protean import codec
+from protean.clock import utc_now
+from protean.exceptions import BrokerError, BrokerUnavailableError, DatabaseError
+from protean.ports.broker import Publisher
+from protean.ports.outbox import Claim, Outbox, OutboxBatch, OutboxRow
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between polls when no bell rings. Longer saves idle SQL and delays rows whose ring was lost.
+POLL_INTERVAL = 0.25
+#: Seconds to wait after the broker or the database failed: doubles from the first to the last.
+BACKOFF_FIRST, BACKOFF_LAST = 0.1, 5.0
+#: Attempts of a row that the broker itself refuses before the row is given up as failed.
+MAX_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySettings:
+    """`batch`: rows per claim; more is faster and holds locks longer. `pause`: seconds between full batches."""
+
+    batch: int = 100
+    pause: float = 0.0
+
+
+class Relay:
+    """Publishes the pending rows of one claim. `route` names a row's stream; None: nobody listens, mark only."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        publisher: Publisher,
+        claim: Claim,
+        route: Callable[[OutboxRow], str | None],
+        settings: RelaySettings = RelaySettings(),
+    ) -> None:
+        self._outbox = outbox
+        self._publisher = publisher
+        self._claim = claim
+        self._route = route
+        self._settings = settings
+        self._bell = threading.Event()
+        self._backoff = 0.0
+
+    def wake(self) -> None:
+        """There is something new. During a batch it means: look again afterwards."""
+        self._bell.set()
+
+    def run(self, stopping: threading.Event) -> None:
+        """Relay until `stopping` is set; `wake` makes it notice at once."""
+        while not stopping.is_set():
+            rung = self._rest(stopping)
+            try:
+                if rung or self._outbox.waiting(self._claim):
+                    self._empty(stopping)
+            except (BrokerUnavailableError, DatabaseError) as error:
+                self._back_off(error)
+
+    def _rest(self, stopping: threading.Event) -> bool:
+        """Wait for the bell or the next poll, or sit out a failure; whether to claim without asking first."""
+        if self._backoff:
+            stopping.wait(self._backoff)
+            return True
+        rung = self._bell.wait(POLL_INTERVAL)
+        self._bell.clear()
+        return rung
+
+    def _empty(self, stopping: threading.Event) -> None:
+        """Publish batches until one is not full."""
+        while not stopping.is_set():
+            # After a lost reply one row is enough to find out whether the broker takes anything again.
+            limit = 1 if self._backoff else self._settings.batch
+            settled = self.publish_batch(limit)
+            if self._backoff:
+                logger.info("The %s relay works again", self._claim.name)
+                self._backoff = 0.0
+            if settled < limit:
+                return
+            if self._settings.pause:
+                stopping.wait(self._settings.pause)
+
+    def publish_batch(self, limit: int) -> int:
+        """Claim, publish and mark up to `limit` rows; how many were settled, 0 while another relay is at it.
+
+        Raises BrokerUnavailableError, with nothing marked, when the broker's answer is unknown.
+        """
+        with self._outbox.claim(self._claim, limit) as batch:
+            if batch is None or not batch.rows:
+                return 0
+            routed = [(row, stream) for row in batch.rows if (stream := self._route(row)) is not None]
+            refused = self._publish(batch, routed)
+            batch.published([row.id for row in batch.rows if row.id not in refused])
+            return len(batch.rows)
+
+    def _publish(self, batch: OutboxBatch, routed: Sequence[tuple[OutboxRow, str]]) -> set[int]:
+        """Publish all rows in one go, or, if the broker refuses something, one by one; the ids refused."""
+        entries = [(stream, _envelope(row)) for row, stream in routed]
+        if not entries:
+            return set()
+        try:
+            self._publisher.publish(entries)
+        except BrokerUnavailableError:
+            raise
+        except BrokerError:
+            logger.warning(
+                "The broker refused a batch of %d on the %s lane; publishing one by one", len(entries), self._claim.name
+            )
+        else:
+            return set()
+        refused = set()
+        for (row, _), entry in zip(routed, entries, strict=True):
+            try:
+                self._publisher.publish([entry])
+            except BrokerUnavailableError:
+                raise
+            except BrokerError as error:
+                refused.add(row.id)
+                batch.refused(row.id, str(error), self._next_attempt(row))
+                logger.error(  # noqa: TRY400  # the broker's text says it all
+                    "The broker refused message %s (attempt %d of %d): %s",
+                    row.message_id,
+                    row.attempts + 1,
+                    MAX_ATTEMPTS,
+                    error,
+                )
+        return refused
+
+    def _next_attempt(self, row: OutboxRow) -> datetime | None:
+        if row.attempts + 1 >= MAX_ATTEMPTS:
+            return None
+        return utc_now() + timedelta(seconds=2.0**row.attempts)
+
+    def _back_off(self, error: Exception) -> None:
+        if not self._backoff:
+            logger.warning("The %s relay waits; rows stay in the outbox: %s", self._claim.name, error)
+        self._backoff = min(self._backoff * 2, BACKOFF_LAST) if self._backoff else BACKOFF_FIRST
+
+
+def _envelope(row: OutboxRow) -> bytes:
+    return codec.envelope(row.data, row.metadata, row.position, row.global_position)

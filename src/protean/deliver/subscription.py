@@ -1,0 +1,249 @@
+"""One handler on one lane: read, hand over, act on the outcome. Only here are messages acknowledged."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from protean.deliver.gate import GateSlot, Passage
+from protean.deliver.lanes import Lane
+from protean.exceptions import BrokerError, DatabaseError, GroupMissingError
+from protean.ports.broker import Entry, Presence, Subscriber
+from protean.ports.handling import Delivery, Execute, Outcome, Verdict
+from protean.ports.progress import Failure, FailureState
+
+logger = logging.getLogger(__name__)
+
+#: Longest wait for the first entry of a read, in seconds. Longer saves idle commands and delays shutdown.
+READ_BLOCK = 1.0
+#: Seconds between looks for entries that dead consumers left behind.
+RECLAIM_INTERVAL = 2.0
+#: Seconds to wait after the broker or the database failed: doubles from the first to the last.
+BACKOFF_FIRST, BACKOFF_LAST = 0.1, 5.0
+#: Entries in hand from which a primary lane, too, puts several messages into one transaction.
+LONG_BACKLOG = 50
+
+
+class LaneBroker(Subscriber, Presence, Protocol):
+    """What a subscription needs of a broker."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRoute:
+    """Whose messages, on which stream. The consumer group is the handler's name."""
+
+    handler: str
+    stream: str
+    lane: Lane
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionSettings:
+    """`batch` caps a read and a group commit; `pause` is the wait between reads, in seconds.
+
+    `lanes_enabled`: whether production has a lane of its own, and so no need of group commits.
+    """
+
+    batch: int = 100
+    pause: float = 0.0
+    lanes_enabled: bool = True
+
+
+class Subscription:
+    """Serves one lane from a thread of its own.
+
+    `bury` writes the dead letter of a failure. `bereave` is told the name of a dead
+    consumer before its entries are taken over. A primary lane has a `slot` of the lane gate and closes it while it has
+    work; a backfill lane has a `passage` through the gate.
+    """
+
+    def __init__(
+        self,
+        route: LaneRoute,
+        broker: LaneBroker,
+        consumer: str,
+        execute: Execute,
+        *,
+        bury: Callable[[Failure], None],
+        bereave: Callable[[str], None],
+        slot: GateSlot | None = None,
+        passage: Passage | None = None,
+        settings: SubscriptionSettings = SubscriptionSettings(),
+    ) -> None:
+        self.route = route
+        self._broker = broker
+        self._consumer = consumer
+        self._execute = execute
+        self._bury = bury
+        self._bereave = bereave
+        self._slot = slot
+        self._passage = passage
+        self._settings = settings
+        self._hand: deque[Delivery] = deque()
+        self._last_read_was_full = False
+        self._own_pending_after: str | None = "0"
+        self._reclaim_at = 0.0
+        self._backoff = 0.0
+
+    def run(self, stopping: threading.Event) -> None:
+        """Serve the lane until `stopping` is set.
+
+        The transaction under way is then finished; what else is in hand stays pending, and is taken over as
+        soon as this consumer's sign of life is withdrawn.
+        """
+        try:
+            while not stopping.is_set():
+                self._attempt(self._round, stopping)
+                if self._settings.pause and not self._hand:
+                    stopping.wait(self._settings.pause)
+        finally:
+            if self._slot is not None:
+                self._slot.open()
+
+    def _attempt(self, step: Callable[[threading.Event], None], stopping: threading.Event) -> None:
+        """Take one step, and answer for what may go wrong with a server."""
+        try:
+            step(stopping)
+        except GroupMissingError as error:
+            logger.warning("%s; making the group anew", error)
+            self._hand.clear()
+            self._attempt(self._make_group, stopping)
+        except BrokerError as error:
+            # A lost reply may have left entries pending in our name: look there before reading on.
+            self._own_pending_after = "0"
+            self._hand.clear()
+            self._wait_for("broker", error, stopping)
+        except DatabaseError as error:
+            self._wait_for("database", error, stopping)
+        else:
+            self._backoff = 0.0
+
+    def _wait_for(self, server: str, error: Exception, stopping: threading.Event) -> None:
+        if not self._backoff:
+            logger.warning(
+                "[%s] waits for the %s, %s messages stay where they are: %s",
+                self.route.handler,
+                server,
+                self.route.lane,
+                error,
+            )
+        self._backoff = min(self._backoff * 2, BACKOFF_LAST) if self._backoff else BACKOFF_FIRST
+        if self._slot is not None:
+            self._slot.open()
+        stopping.wait(self._backoff)
+
+    def _make_group(self, _stopping: threading.Event) -> None:
+        self._broker.ensure_group(self.route.stream, self.route.handler)
+
+    def _round(self, stopping: threading.Event) -> None:
+        if not self._hand:
+            if self._slot is not None and not self._last_read_was_full:
+                self._slot.open()
+            self._hand.extend(self._fetch())
+        if self._hand:
+            self._handle(stopping)
+
+    def _fetch(self) -> list[Delivery]:
+        """Own entries left pending by an error first, then dead consumers', then new ones."""
+        if self._own_pending_after is not None:
+            entries = self._broker.pending(
+                self.route.stream, self.route.handler, self._consumer, self._own_pending_after, self._settings.batch
+            )
+            self._own_pending_after = entries[-1].id if entries else None
+            return self._deliveries(entries)
+        if time.monotonic() >= self._reclaim_at:
+            self._reclaim_at = time.monotonic() + RECLAIM_INTERVAL
+            if left_behind := self._left_behind():
+                self._reclaim_at = 0.0
+                return self._deliveries(left_behind)
+        entries = self._broker.read(
+            self.route.stream, self.route.handler, self._consumer, self._settings.batch, READ_BLOCK
+        )
+        self._last_read_was_full = len(entries) >= self._settings.batch
+        return self._deliveries(entries)
+
+    def _left_behind(self) -> list[Entry]:
+        """Entries of one dead consumer, now ours."""
+        for dead in self._broker.absent(self.route.stream, self.route.handler):
+            if dead == self._consumer:
+                continue
+            self._bereave(dead)
+            entries = self._broker.claim(
+                self.route.stream, self.route.handler, dead, self._consumer, self._settings.batch
+            )
+            if entries:
+                logger.info(
+                    "[%s] takes over %d %s messages of %s, which is gone",
+                    self.route.handler,
+                    len(entries),
+                    self.route.lane,
+                    dead,
+                )
+                return entries
+        return []
+
+    def _deliveries(self, entries: Sequence[Entry]) -> list[Delivery]:
+        return [Delivery(entry.id, self.route.stream, self.route.lane, entry.payload) for entry in entries]
+
+    def _handle(self, stopping: threading.Event) -> None:
+        """Hand over what is in hand, acknowledging as it gets done."""
+        if self._slot is not None:
+            self._slot.close()
+        while self._hand:
+            if self._passage is not None:
+                self._passage.wait(stopping)
+            if stopping.is_set():
+                return
+            began = time.monotonic()
+            outcomes = self._execute(tuple(self._hand), grouped=self._grouped(), go_on=self._may_go_on)
+            if self._passage is not None:
+                self._passage.worked(time.monotonic() - began)
+            self._settle(outcomes)
+
+    def _grouped(self) -> bool:
+        if self.route.lane is Lane.BACKFILL or not self._settings.lanes_enabled:
+            return True
+        return len(self._hand) >= LONG_BACKLOG
+
+    def _may_go_on(self) -> bool:
+        return self._passage is None or self._passage.open
+
+    def _settle(self, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            if outcome.failure is not None and outcome.failure.state is FailureState.DEAD:
+                self._bury(outcome.failure)
+        settled = [self._hand[index].entry_id for index in range(len(outcomes))]
+        self._broker.ack(self.route.stream, self.route.handler, settled)
+        for outcome in outcomes:
+            self._hand.popleft()
+            self._report(outcome)
+
+    def _report(self, outcome: Outcome) -> None:
+        head = (self.route.handler, outcome.message_type, outcome.message_id[:8])
+        failure = outcome.failure
+        if outcome.verdict is Verdict.HANDLED:
+            logger.info("[%s] Processing %s (ID: %s...) -- acked", *head)
+        elif outcome.verdict is Verdict.BLOCKED:
+            logger.info("[%s] Processing %s (ID: %s...) -- waits behind an earlier failure", *head)
+        elif outcome.verdict is Verdict.RETRY and failure is not None:
+            logger.warning(
+                "[%s] Processing %s (ID: %s...) -- failed, attempt %d, again at %s: %s: %s",
+                *head,
+                failure.attempts,
+                f"{failure.due_at:%H:%M:%S}",
+                failure.error_type,
+                failure.error,
+            )
+        elif failure is not None:
+            logger.error(
+                "[%s] Processing %s (ID: %s...) -- dead after %d attempts: %s: %s",
+                *head,
+                failure.attempts,
+                failure.error_type,
+                failure.error,
+            )

@@ -1,0 +1,282 @@
+"""The composition root: what a user declares, the configuration, and the adapters that serve both."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from protean.adapters.memory.broker import MemoryBroker
+from protean.adapters.memory.database import MemoryDatabase
+from protean.config import BrokerConfig, Config, DatabaseConfig, load
+from protean.deliver.doorbell import Ringer, bell_name
+from protean.deliver.inline import InlineDelivery
+from protean.deliver.lanes import Lanes
+from protean.elements.declarations import Declarations
+from protean.elements.element import StatefulElement, info_of
+from protean.elements.payload import PayloadElement
+from protean.elements.registry import Registry
+from protean.exceptions import ConfigurationError
+from protean.handle.executor import Executor
+from protean.handle.retry import RetryPolicy
+from protean.message import NewMessage
+from protean.ports.broker import Broker
+from protean.ports.database import Database, Sessions
+from protean.ports.handling import Execute
+from protean.ports.rows import Table
+from protean.write.commands import process
+from protean.write.context import active
+from protean.write.repository import Repository
+from protean.write.tables import table_of
+
+#: Where embedded servers live, under the folder of the configuration.
+HOME = ".protean"
+
+S = TypeVar("S", bound=StatefulElement)
+C = TypeVar("C")
+
+
+class Domain(Declarations):
+    """A bounded context: its elements, its configuration, its databases and brokers.
+
+    Without a configuration everything is in memory and handlers run right after commit. With a `domain.toml`
+    in the folder of the module that makes it, or up to two folders above, the same code is durable and
+    asynchronous. `config`, a mapping of the same shape, takes the place of the file.
+    """
+
+    def __init__(
+        self, name: str, *, root_path: str | Path | None = None, config: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(Registry())
+        caller = sys._getframe(1).f_globals  # noqa: SLF001  # the only way to learn which module makes a domain
+        self._package: str = caller.get("__package__") or ""
+        self.name = name
+        root = _folder(root_path, caller)
+        self.config = load(root) if config is None else Config.from_mapping(config, root=root)
+        self.lanes = _lanes(self.config)
+        self.consumer = f"protean.{name}"[:63]
+        self._connections = 0
+        self._opening = threading.RLock()
+        self._databases: dict[str, Database] = {}
+        self._brokers: dict[str, Broker] = {}
+        self._ringer: Ringer | None = None
+        self._executors: dict[str, list[Execute]] = {}
+        self._inline = InlineDelivery(self._inline_executors, self.database)
+
+    def init(self) -> None:
+        """Find the elements in the modules beside this domain's, and check how everything fits together.
+
+        Raises ConfigurationError listing every problem.
+        """
+        if self._package:
+            _import_all(self._package)
+        self.registry.compile()
+        self._executors.clear()
+
+    @contextmanager
+    def domain_context(self, **values: Any) -> Iterator[None]:
+        """Make this the current domain inside the block; `values` become attributes of `g`."""
+        with active(self, values):
+            yield
+
+    def repository_for(self, element: type[S]) -> Repository[S]:
+        """The repository of an aggregate or projection: its own class if one was declared."""
+        info_of(element)
+        cls = self.registry.repository_class(element) or Repository
+        repository: Repository[S] = cls(self, element)
+        return repository
+
+    def process(
+        self,
+        command: Any,
+        *,
+        priority: int | None = None,
+        correlation_id: str | None = None,
+    ) -> Any:
+        """Handle a command in one transaction and return what its handler returns.
+
+        Priority is the argument, else that of the surrounding `processing_priority`, else NORMAL.
+        """
+        if not isinstance(command, PayloadElement):
+            raise ConfigurationError(f"process() takes a command of this domain, not {command!r:.80}")
+        return process(self, command, priority=priority, correlation_id=correlation_id)
+
+    @property
+    def tables(self) -> dict[str, list[Table]]:
+        """The tables of all aggregates and projections, by the name of their database."""
+        tables: dict[str, list[Table]] = {name: [] for name in self.config.databases}
+        for element in (*self.registry.aggregates, *self.registry.projections):
+            tables.setdefault(element.__protean__.provider, []).append(table_of(element))
+        return tables
+
+    def database(self, provider: str = "default") -> Database:
+        """The database of that name in the configuration, opened at the first call."""
+        opened = self._databases.get(provider)
+        if opened is None:
+            with self._opening:
+                opened = self._databases.get(provider)
+                if opened is None:
+                    opened = self._open_database(provider)
+                    self._databases[provider] = opened
+        return opened
+
+    def sessions(self, provider: str) -> Sessions | None:
+        """The view of that database's sessions, where it has any."""
+        database = self.database(provider)
+        if self.config.databases[provider].provider == "postgresql" and isinstance(database, Sessions):
+            return database
+        return None
+
+    def broker(self, name: str | None = None) -> Broker:
+        """The broker of that name in the configuration, by default the outbox's, opened at the first call."""
+        name = name or self.config.outbox.broker
+        with self._opening:
+            if name not in self._brokers:
+                self._brokers[name] = _open_broker(_named(self.config.brokers, name, "brokers"), self.config.root)
+            return self._brokers[name]
+
+    @property
+    def outbox_broker(self) -> str | None:
+        return self.config.outbox.broker if self.config.event_processing == "async" else None
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        retry = self.config.server.retry
+        return RetryPolicy(retry.max_retries, retry.base_delay, retry.max_delay, retry.jitter)
+
+    def provider_of(self, category: str) -> str:
+        """The database that holds the history of a category."""
+        for aggregate in self.registry.aggregates:
+            if aggregate.__protean__.stream_category == category:
+                return aggregate.__protean__.provider
+        return "default"
+
+    def serve_as(self, consumer: str, connections: int) -> None:
+        """Open databases under the name of that consumer, with room for so many connections."""
+        self.consumer = consumer
+        self._connections = connections
+
+    def committed(self, provider: str, messages: list[NewMessage]) -> None:
+        """Wake the relays of what was committed, or, without a broker, run the handlers."""
+        if self.outbox_broker is None:
+            self._inline.deliver(provider, messages)
+            return
+        for lane in {self.lanes.lane_of(message.priority) for message in messages}:
+            self._ring(bell_name(provider, lane))
+
+    def close(self) -> None:
+        """Close every connection. The domain opens them anew when it is used again."""
+        with self._opening:
+            if self._ringer is not None:
+                self._ringer.close()
+                self._ringer = None
+            for broker in self._brokers.values():
+                broker.close()
+            for database in self._databases.values():
+                database.close()
+            self._brokers.clear()
+            self._databases.clear()
+
+    def _ring(self, bell: str) -> None:
+        ringer = self._ringer
+        if ringer is None:
+            with self._opening:
+                ringer = self._ringer = self._ringer or Ringer(self.broker())
+        ringer.ring(bell)
+
+    def _open_database(self, provider: str) -> Database:
+        config = _named(self.config.databases, provider, "databases")
+        database = _open_database(config, self.config.root, self.consumer, self._connections)
+        if self.config.creates_tables:
+            database.setup(self.tables.get(provider, []))
+        return database
+
+    def _inline_executors(self, category: str) -> list[Execute]:
+        executors = self._executors.get(category)
+        if executors is None:
+            executors = self._executors[category] = [
+                Executor(self, handler, self.provider_of(category), self.retry_policy).execute
+                for handler in self.registry.handlers_of(category)
+            ]
+        return executors
+
+
+def _folder(root_path: str | Path | None, caller: Mapping[str, Any]) -> Path:
+    if root_path is not None:
+        path = Path(root_path).resolve()
+        return path.parent if path.is_file() else path
+    file = caller.get("__file__")
+    return Path(file).resolve().parent if file else Path.cwd()
+
+
+def _import_all(package: str) -> None:
+    """Import every module of the package, so that every decorator in it has run."""
+    module = importlib.import_module(package)
+    for found in pkgutil.walk_packages(module.__path__, f"{package}."):
+        if found.name.rpartition(".")[2] != "__main__":
+            importlib.import_module(found.name)
+
+
+def _lanes(config: Config) -> Lanes:
+    lanes = config.server.priority_lanes
+    broker = config.brokers.get(config.outbox.broker)
+    return Lanes(lanes.enabled, lanes.threshold, lanes.backfill_suffix, broker.stream_prefix if broker else "")
+
+
+def _named(configured: Mapping[str, C], name: str, section: str) -> C:
+    if name not in configured:
+        there = ", ".join(sorted(configured)) or "none"
+        raise ConfigurationError(f"there is no [{section}.{name}] in the configuration; there is: {there}")
+    return configured[name]
+
+
+def _open_database(config: DatabaseConfig, root: Path, consumer: str, connections: int) -> Database:
+    if config.provider == "memory":
+        return MemoryDatabase()
+    uri = str(config.database_uri)
+    if uri == "embedded":
+        with _extra("embedded"):
+            from protean.adapters import embedded  # noqa: PLC0415  # its drivers are an extra
+
+            uri = embedded.postgresql(root / HOME).uri
+    with _extra(config.provider):
+        from protean.adapters.sql.database import SqlDatabase  # noqa: PLC0415  # its drivers are an extra
+        from protean.adapters.sql.engine import Timeouts  # noqa: PLC0415  # its drivers are an extra
+
+        return SqlDatabase(
+            uri,
+            pool_size=max(config.pool_size, connections),
+            application_name=consumer,
+            timeouts=Timeouts(
+                connect=config.connect_timeout, pool=config.pool_timeout, statement=config.statement_timeout
+            ),
+        )
+
+
+def _open_broker(config: BrokerConfig, root: Path) -> Broker:
+    if config.provider == "memory":
+        return MemoryBroker()
+    uri = str(config.uri)
+    if uri == "embedded":
+        with _extra("embedded"):
+            from protean.adapters import embedded  # noqa: PLC0415  # its drivers are an extra
+
+            uri = embedded.valkey(root / HOME).uri
+    with _extra("redis"):
+        from protean.adapters.redis.broker import RedisBroker  # noqa: PLC0415  # its drivers are an extra
+
+        return RedisBroker(uri, prefix=config.stream_prefix)
+
+
+@contextmanager
+def _extra(name: str) -> Iterator[None]:
+    """Say which extra brings a driver that is not there."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"{error.name} is not installed; pip install 'protean[{name}]'") from error

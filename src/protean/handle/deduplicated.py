@@ -1,0 +1,69 @@
+"""Handlers without an order of their own: each message once, by an inbox row in the handler's transaction."""
+
+from __future__ import annotations
+
+from protean.exceptions import ProteanError
+from protean.handle.conflicts import CONFLICTS, INFRASTRUCTURE
+from protean.handle.failing import failed_again, first_failure
+from protean.handle.invocation import HandlerFailed, Invocation
+from protean.handle.retry import RetryPolicy
+from protean.message import Message
+from protean.ports.handling import Delivery, Outcome, Verdict
+from protean.ports.progress import Failure, FailureState
+from protean.write.context import ActiveDomain
+from protean.write.unit_of_work import UnitOfWork
+
+
+class DeduplicatedHandling:
+    def __init__(
+        self, domain: ActiveDomain, handler: str, provider: str, invocation: Invocation, policy: RetryPolicy
+    ) -> None:
+        self._domain = domain
+        self._handler = handler
+        self._provider = provider
+        self._invocation = invocation
+        self._policy = policy
+
+    def single(self, delivery: Delivery, message: Message) -> Outcome:
+        """Handle the message unless it was handled before; record the failure if there is one."""
+        try:
+            applied = self._apply(message)
+        except HandlerFailed as failed:
+            return self.failed(delivery, message, failed.error)
+        return Outcome(Verdict.HANDLED, message.id, message.type, applied=applied)
+
+    def failed(self, delivery: Delivery, message: Message, error: BaseException) -> Outcome:
+        """Record that the message could not be handled because of `error`."""
+        failure = self.save(first_failure(self._handler, message, delivery, error, self._policy))
+        verdict = Verdict.DEAD if failure.state is FailureState.DEAD else Verdict.RETRY
+        return Outcome(verdict, message.id, message.type, failure)
+
+    def retry(self, failure: Failure, message: Message) -> Failure | None:
+        """Try a claimed failure again; the failure left, None if all is well."""
+        try:
+            self._apply(message, settles=failure)
+        except HandlerFailed as failed:
+            return self.save(failed_again(failure, failed.error, self._policy))
+        return None
+
+    def save(self, failure: Failure) -> Failure:
+        """Write the failure down."""
+        with UnitOfWork(self._domain) as unit:
+            unit.transaction(self._provider).failures.save(failure)
+        return failure
+
+    def _apply(self, message: Message, settles: Failure | None = None) -> int:
+        """Note the message and call the handler in one transaction; how often it was called, 0 or 1."""
+        try:
+            with UnitOfWork(self._domain) as unit:
+                transaction = unit.transaction(self._provider)
+                applied = 0
+                if transaction.inbox.record(self._handler, [message.id]):
+                    applied = int(self._invocation.call(unit, message))
+                if settles is not None:
+                    transaction.failures.remove(self._handler, settles.message_id)
+        except (*INFRASTRUCTURE, *CONFLICTS):
+            raise
+        except ProteanError as error:
+            raise HandlerFailed(message, error) from error
+        return applied

@@ -1,0 +1,80 @@
+"""Calling a handler's method with its message, in the surroundings that belong to that message."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Coroutine
+from contextvars import copy_context
+from typing import Any
+
+from protean.elements.handlers import HandlerSpec
+from protean.elements.payload import decode
+from protean.exceptions import UnknownTypeError
+from protean.handle.conflicts import CONFLICTS, INFRASTRUCTURE
+from protean.message import Message
+from protean.write.context import ActiveDomain, Cause, active, caused_by
+from protean.write.unit_of_work import UnitOfWork
+
+
+class HandlerFailed(Exception):  # noqa: N818  # it carries a failure through a rollback, it is not one of ours
+    """The handler raised `error` for `message`; everything its transaction did must be undone."""
+
+    def __init__(self, message: Message, error: BaseException) -> None:
+        self.message = message
+        self.error = error
+        super().__init__(str(error))
+
+
+class Invocation:
+    """Calls the methods of one handler class, with a new instance for every message."""
+
+    def __init__(self, domain: ActiveDomain, handler: HandlerSpec) -> None:
+        self._domain = domain
+        self._handler = handler
+
+    def wants(self, message_type: str) -> bool:
+        """Whether the handler has a method for that type; otherwise the message costs it nothing."""
+        return message_type in self._handler.methods
+
+    def call(self, unit: UnitOfWork, message: Message) -> bool:
+        """Call the method for the message, if there is one; whether there was. Raises HandlerFailed.
+
+        `unit` is the unit of work around it, in which its effects are.
+        """
+        method = self._handler.methods.get(message.type)
+        if method is None:
+            return False
+        cause = Cause(message.id, message.correlation_id or message.id, message.headers)
+        with active(self._domain), caused_by(cause, message.priority):
+            try:
+                result = method(self._handler.cls(), self._payload(message))
+                if inspect.iscoroutine(result):
+                    _finish(result)
+                unit.collect()
+            except (*INFRASTRUCTURE, *CONFLICTS, KeyboardInterrupt):
+                raise  # not the handler's doing
+            except BaseException as error:  # a handler that exits or is cancelled has failed as well
+                raise HandlerFailed(message, error) from error
+        return True
+
+    def _payload(self, message: Message) -> Any:
+        cls = self._domain.registry.message_type(message.type)
+        known = cls.__protean__.version
+        if message.version > known:
+            raise UnknownTypeError(
+                f"{message.type} has version {message.version}, this process knows {known}: it waits for a newer one"
+            )
+        return decode(cls, message.data)
+
+
+_runners = threading.local()
+
+
+def _finish(coroutine: Coroutine[Any, Any, Any]) -> None:
+    """Run an `async def` handler to its end on this thread's own event loop, in the current context."""
+    runner: asyncio.Runner | None = getattr(_runners, "runner", None)
+    if runner is None:
+        runner = _runners.runner = asyncio.Runner()
+    runner.run(coroutine, context=copy_context())

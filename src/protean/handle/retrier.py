@@ -1,0 +1,99 @@
+"""Trying again what failed and is due: from the failures table, on a thread of its own, one lane each."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+
+from protean.exceptions import BrokerError, DatabaseError
+from protean.handle.executor import Executor
+from protean.ports.database import Database
+from protean.ports.progress import Failure, FailureFilter, FailureState
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between looks for what is due.
+LOOK_INTERVAL = 1.0
+#: Failures claimed at a time.
+BATCH = 20
+#: Seconds a claimed failure belongs to its claimer; a crash delays the next attempt by at most this.
+LEASE = 30.0
+
+
+def _at_once(_stopping: threading.Event) -> None:
+    """Production's retries wait for nobody."""
+
+
+class Retrier:
+    """Serves one lane, or with None whatever there is.
+
+    `yield_to_production` is called before each retry; `bury` with a failure that was its last.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        lane: str | None,
+        executors: Mapping[str, Executor],
+        bury: Callable[[Failure], None],
+        yield_to_production: Callable[[threading.Event], None] = _at_once,
+    ) -> None:
+        self._database = database
+        self._executors = executors
+        self._which = FailureFilter(handlers=tuple(executors), lane=lane, state=FailureState.WAITING)
+        self._bury = bury
+        self._yield = yield_to_production
+
+    def run(self, stopping: threading.Event) -> None:
+        """Retry what is due until `stopping` is set."""
+        while not stopping.wait(LOOK_INTERVAL):
+            try:
+                while self.retry_due(stopping) == BATCH:
+                    pass
+            except (DatabaseError, BrokerError) as error:
+                logger.warning("Retries of the %s lane wait: %s", self._which.lane, error)
+
+    def retry_due(self, stopping: threading.Event) -> int:
+        """Retry one batch of what is due; how many."""
+        claimed = self._claim()
+        for failure in claimed:
+            self._yield(stopping)
+            if stopping.is_set():
+                break  # its lease brings it back
+            self._retry(failure)
+        return len(claimed)
+
+    def _claim(self) -> list[Failure]:
+        transaction = self._database.transaction()
+        try:
+            claimed = transaction.failures.claim(self._which, BATCH, LEASE)
+            if claimed:
+                transaction.commit()
+            return claimed
+        finally:
+            transaction.rollback()
+
+    def _retry(self, failure: Failure) -> None:
+        left = self._executors[failure.handler].retry(failure)
+        head = (failure.handler, failure.message_type, failure.message_id[:8])
+        if left is None:
+            logger.info("[%s] Processing %s (ID: %s...) -- succeeded at attempt %d", *head, failure.attempts)
+        elif left.state is FailureState.DEAD:
+            logger.error(
+                "[%s] Processing %s (ID: %s...) -- dead after %d attempts: %s: %s",
+                *head,
+                left.attempts,
+                left.error_type,
+                left.error,
+            )
+            self._bury(left)
+        else:
+            logger.warning(
+                "[%s] Processing %s (ID: %s...) -- failed, attempt %d, again at %s: %s: %s",
+                *head,
+                left.attempts,
+                f"{left.due_at:%H:%M:%S}",
+                left.error_type,
+                left.error,
+            )

@@ -1,0 +1,189 @@
+"""What one engine process runs: relays, subscriptions, retriers and their helpers, wired together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from protean import codec
+from protean.deliver.dead_letters import Undertaker
+from protean.deliver.doorbell import bell_name
+from protean.deliver.gate import GateSlot, LaneGate, Passage
+from protean.deliver.housekeeping import Housekeeping
+from protean.deliver.lanes import Lane
+from protean.deliver.relay import Relay, RelaySettings
+from protean.deliver.subscription import LaneRoute, Subscription, SubscriptionSettings
+from protean.domain import Domain
+from protean.elements.handlers import HandlerSpec
+from protean.exceptions import ConfigurationError
+from protean.handle.executor import Executor
+from protean.handle.retrier import Retrier
+from protean.ports.outbox import OutboxRow
+from protean.ports.progress import Failure
+from protean.server.backlog import BacklogWatch
+
+#: Slots of the lane gate that one process may use.
+SLOTS_PER_PROCESS = 128
+
+Run = Callable[[threading.Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What one engine process does. `index` tells the processes of one server apart."""
+
+    lanes: tuple[Lane, ...] = (Lane.PRIMARY, Lane.BACKFILL)
+    index: int = 0
+
+    @property
+    def slots(self) -> range:
+        """Its slots of the lane gate."""
+        return range(self.index * SLOTS_PER_PROCESS, (self.index + 1) * SLOTS_PER_PROCESS)
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """A handler, one category it listens to, and the database that holds the category's history."""
+
+    handler: HandlerSpec
+    category: str
+    provider: str
+
+
+class Assembly:
+    def __init__(self, domain: Domain, role: Role, gate: LaneGate, consumer: str) -> None:
+        self._domain = domain
+        self._role = role
+        self._gate = gate
+        self._consumer = consumer
+        self._undertaker: Undertaker | None = None
+        lanes = domain.lanes
+        self.lanes = tuple(lane for lane in role.lanes if lane in lanes.in_use)
+        self.subscribed = [
+            Subscribed(handler, category, domain.provider_of(category))
+            for handler in domain.registry.handlers
+            for category in handler.categories
+        ]
+        self.providers = sorted({aggregate.__protean__.provider for aggregate in domain.registry.aggregates})
+        #: Every (stream, group) of these handlers, whatever lanes this process serves.
+        self.groups = {
+            (lanes.stream(each.category, lane), each.handler.name) for each in self.subscribed for lane in lanes.in_use
+        }
+        self.relays: dict[str, Relay] = {}
+
+    @property
+    def connections(self) -> int:
+        """How many database connections all threads can hold at the same time."""
+        return (len(self.subscribed) + 2 * len(self.providers)) * len(self.lanes) + len(self.providers)
+
+    def threads(self) -> Iterator[tuple[str, Run]]:
+        """Everything to run, by a name for people; each gets the event that stops it."""
+        self._undertaker = Undertaker(self._domain.broker(), self._payload_of)
+        for lane in self.lanes:
+            for provider in self.providers:
+                yield f"relay of {provider}, {lane} lane", self._relay(provider, lane).run
+            yield from self._lane(lane)
+        if Lane.PRIMARY in self.lanes:
+            yield from self._housekeeping()
+        if Lane.BACKFILL in self.lanes:
+            primary = [(stream, group) for stream, group in sorted(self.groups) if not self._is_backfill(stream)]
+            watch = BacklogWatch(self._domain.broker(), primary, self._gate.slot(self._role.slots[-1]))
+            yield "watch over production's backlog", watch.run
+
+    def wake(self, bell: str) -> None:
+        """The doorbell rang."""
+        relay = self.relays.get(bell)
+        if relay is not None:
+            relay.wake()
+
+    def _housekeeping(self) -> Iterator[tuple[str, Run]]:
+        retention = timedelta(hours=self._domain.config.outbox.retention)
+        for provider in self.providers:
+            outbox = self._domain.database(provider).outbox
+            yield f"housekeeping of {provider}", Housekeeping(outbox, retention).run
+
+    def _lane(self, lane: Lane) -> Iterator[tuple[str, Run]]:
+        passage = self._passage(lane)
+        for number, each in enumerate(self.subscribed):
+            slot = self._gate.slot(self._role.slots[number % (SLOTS_PER_PROCESS - 1)])
+            subscription = self._subscription(each, lane, slot)
+            yield f"{each.handler.name} on {subscription.route.stream}", subscription.run
+        for provider in self.providers:
+            executors = {e.handler.name: self._executor(e) for e in self.subscribed if e.provider == provider}
+            retrier = Retrier(
+                self._domain.database(provider),
+                lane if self._domain.lanes.enabled else None,
+                executors,
+                self._bury,
+                *([passage.wait] if passage else []),
+            )
+            yield f"retries of {provider}, {lane} lane", retrier.run
+
+    def _relay(self, provider: str, lane: Lane) -> Relay:
+        lanes, outbox = self._domain.lanes, self._domain.config.outbox
+        registry = self._domain.registry
+
+        def route(row: OutboxRow) -> str | None:
+            return lanes.stream(row.category, lane) if registry.handlers_of(row.category) else None
+
+        relay = Relay(
+            self._domain.database(provider).outbox,
+            self._domain.broker(),
+            lanes.claim(outbox.broker, lane),
+            route,
+            RelaySettings(outbox.messages_per_tick, outbox.tick_interval),
+        )
+        self.relays[bell_name(provider, lane)] = relay
+        return relay
+
+    def _subscription(self, each: Subscribed, lane: Lane, slot: GateSlot) -> Subscription:
+        lanes, server = self._domain.lanes, self._domain.config.server
+        return Subscription(
+            LaneRoute(each.handler.name, lanes.stream(each.category, lane), lane),
+            self._domain.broker(),
+            self._consumer,
+            self._executor(each).execute,
+            bury=self._bury,
+            bereave=self._terminate_sessions,
+            slot=slot if lanes.enabled and lane is Lane.PRIMARY else None,
+            passage=self._passage(lane),
+            settings=SubscriptionSettings(server.messages_per_tick, server.tick_interval, lanes.enabled),
+        )
+
+    def _executor(self, each: Subscribed) -> Executor:
+        return Executor(self._domain, each.handler, each.provider, self._domain.retry_policy)
+
+    def _passage(self, lane: Lane) -> Passage | None:
+        if lane is Lane.PRIMARY:
+            return None
+        return Passage(self._gate, self._domain.config.server.priority_lanes.min_share)
+
+    def _is_backfill(self, stream: str) -> bool:
+        return stream.endswith(f":{self._domain.lanes.backfill_suffix}")
+
+    def _bury(self, failure: Failure) -> None:
+        if self._undertaker is None:
+            raise ConfigurationError("dead letters need a broker")
+        self._undertaker.bury(failure)
+
+    def _payload_of(self, failure: Failure) -> bytes:
+        """The envelope of a failure's message: its kept bytes, or made anew from the log."""
+        if failure.raw is not None:
+            return failure.raw
+        for provider in self.providers:
+            transaction = self._domain.database(provider).transaction()
+            try:
+                for message in transaction.log.find([failure.message_id]):
+                    return codec.encode(message)
+            finally:
+                transaction.rollback()
+        return b""
+
+    def _terminate_sessions(self, consumer: str) -> None:
+        """End what a dead, or only frozen, process holds in the databases before its entries are taken over."""
+        for provider in self.providers:
+            sessions = self._domain.sessions(provider)
+            if sessions is not None:
+                sessions.terminate(consumer)

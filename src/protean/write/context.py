@@ -1,0 +1,152 @@
+"""What surrounds running code: the active domain, `g`, and the message that caused the work.
+
+Contextvars do not cross into threads that user code starts; a copied context carries them on purpose
+(`contextvars.copy_context().run(...)`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, Protocol, cast
+
+from protean.elements.payload import PayloadElement
+from protean.elements.registry import Registry
+from protean.exceptions import InvalidOperationError
+from protean.message import NewMessage
+from protean.ports.database import Database
+from protean.priority import processing_priority
+
+
+class ActiveDomain(Protocol):
+    """What code running inside a domain can ask of it."""
+
+    name: str
+
+    @property
+    def registry(self) -> Registry: ...
+
+    def database(self, provider: str) -> Database:
+        """The database of that name in the configuration."""
+        ...
+
+    @property
+    def outbox_broker(self) -> str | None:
+        """Which broker committed messages are meant for; None when handlers run inline."""
+        ...
+
+    def committed(self, provider: str, messages: list[NewMessage]) -> None:
+        """Told after messages were committed. Must not raise: the commit stands."""
+        ...
+
+    def repository_for(self, element: type[Any]) -> Any: ...
+
+    def process(
+        self,
+        command: PayloadElement,
+        *,
+        priority: int | None = None,
+        correlation_id: str | None = None,
+    ) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The message being handled: what it causes refers to it and inherits its priority and headers."""
+
+    message_id: str
+    correlation_id: str
+    headers: Mapping[str, Any] = field(default_factory=dict)
+
+
+_domain: ContextVar[ActiveDomain | None] = ContextVar("protean_domain", default=None)
+_globals: ContextVar[SimpleNamespace | None] = ContextVar("protean_g", default=None)
+_cause: ContextVar[Cause | None] = ContextVar("protean_cause", default=None)
+
+
+@contextmanager
+def active(domain: ActiveDomain, values: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Make `domain` the current one inside the block, with a `g` of its own holding `values`."""
+    domain_token = _domain.set(domain)
+    globals_token = _globals.set(SimpleNamespace(**(values or {})))
+    try:
+        yield
+    finally:
+        _globals.reset(globals_token)
+        _domain.reset(domain_token)
+
+
+@contextmanager
+def caused_by(cause: Cause, priority: int) -> Iterator[None]:
+    """What is processed inside the block was caused by that message and has its priority."""
+    token = _cause.set(cause)
+    try:
+        with processing_priority(priority):
+            yield
+    finally:
+        _cause.reset(token)
+
+
+def active_domain() -> ActiveDomain:
+    """The domain of the surrounding `domain.domain_context()`. Raises InvalidOperationError outside one."""
+    domain = _domain.get()
+    if domain is None:
+        raise InvalidOperationError("no domain is active here; wrap the code in `with domain.domain_context():`")
+    return domain
+
+
+def is_active(domain: ActiveDomain) -> bool:
+    return _domain.get() is domain
+
+
+def current_cause() -> Cause | None:
+    """The message being handled here, if one is."""
+    return _cause.get()
+
+
+class _CurrentDomain:
+    """Stands for the active domain; each attribute is looked up there."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(active_domain(), name)
+
+    def __repr__(self) -> str:
+        domain = _domain.get()
+        return f"<current_domain: {domain.name if domain else 'none active'}>"
+
+
+class _Globals:
+    """Stands for the namespace of the active domain context: `g.tenant_id = ...`."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_namespace(), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(_namespace(), name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(_namespace(), name)
+
+    def __contains__(self, name: str) -> bool:
+        return hasattr(_namespace(), name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return getattr(_namespace(), name, default)
+
+
+def _namespace() -> SimpleNamespace:
+    namespace = _globals.get()
+    if namespace is None:
+        raise InvalidOperationError("`g` lives in a domain context; wrap the code in `with domain.domain_context():`")
+    return namespace
+
+
+current_domain: ActiveDomain = cast("ActiveDomain", _CurrentDomain())
+g = _Globals()

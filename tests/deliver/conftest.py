@@ -1,0 +1,3 @@
+from tests.handle.conftest import bank
+
+__all__ = ["bank"]

@@ -1,0 +1,167 @@
+"""From the outbox to the streams: nothing is marked that was not taken, nothing taken is forgotten."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from tests.support.bank import Bank, build_bank
+
+from protean.adapters.memory.broker import MemoryBroker
+from protean.deliver.lanes import Lane, Lanes
+from protean.deliver.relay import MAX_ATTEMPTS, Relay, RelaySettings
+from protean.exceptions import BrokerError, BrokerUnavailableError
+from protean.ports.outbox import OutboxRow
+from protean.priority import Priority, processing_priority
+
+CONFIG = {"brokers": {"default": {"provider": "memory"}}, "event_processing": "async"}
+
+
+class MoodyBroker(MemoryBroker):
+    """A broker in memory that can be away, and that refuses payloads naming what it dislikes."""
+
+    away = False
+    dislikes = b"nothing at all"
+    batches: list[int]
+
+    def publish(self, entries: Sequence[tuple[str, bytes]]) -> None:
+        self.batches = [*getattr(self, "batches", []), len(entries)]
+        if self.away:
+            raise BrokerUnavailableError("nobody there")
+        if any(self.dislikes in payload for _, payload in entries):
+            raise BrokerError("refused")
+        super().publish(entries)
+
+
+@pytest.fixture
+def bank() -> Iterator[Bank]:
+    bank = build_bank(CONFIG)
+    yield bank
+    bank.domain.close()
+
+
+@pytest.fixture
+def broker() -> MoodyBroker:
+    return MoodyBroker()
+
+
+def relay(bank: Bank, broker: MoodyBroker, lane: Lane = Lane.PRIMARY, batch: int = 100) -> Relay:
+    lanes = Lanes(enabled=True)
+
+    def route(row: OutboxRow) -> str | None:
+        return lanes.stream(row.category, lane)
+
+    return Relay(bank.domain.database().outbox, broker, lanes.claim("default", lane), route, RelaySettings(batch))
+
+
+def statuses(bank: Bank) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for count in bank.domain.database().outbox.count():
+        counts[count.status] = counts.get(count.status, 0) + count.rows
+    return counts
+
+
+def test_each_lane_publishes_its_own_rows_to_its_own_stream(bank: Bank, broker: MoodyBroker) -> None:
+    bank.open("a")
+    with processing_priority(Priority.LOW):
+        bank.deposit("a")
+    assert relay(bank, broker, Lane.PRIMARY).publish_batch(10) == 1
+    assert relay(bank, broker, Lane.BACKFILL).publish_batch(10) == 1
+    assert [broker.stream(name).length for name in ("account", "account:backfill")] == [1, 1]
+    assert statuses(bank) == {"published": 2}
+
+
+def test_an_unreachable_broker_costs_no_attempts_and_no_rows(bank: Bank, broker: MoodyBroker) -> None:
+    bank.open("a")
+    broker.away = True
+    with pytest.raises(BrokerUnavailableError):
+        relay(bank, broker).publish_batch(10)
+    assert statuses(bank) == {"pending": 1}
+    broker.away = False
+    with bank.domain.database().outbox.claim(Lanes(enabled=True).claim("default", Lane.PRIMARY), 10) as batch:
+        assert batch is not None
+        assert [row.attempts for row in batch.rows] == [0]
+
+
+def test_a_row_the_broker_refuses_is_given_up_in_the_end_and_others_go_out_at_once(
+    bank: Bank, broker: MoodyBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("good", "evil", "fine"):
+        bank.open(name)
+    broker.dislikes = b"evil"
+    monkeypatch.setattr(Relay, "_next_attempt", lambda self, row: _soon(row))
+    one = relay(bank, broker)
+    one.publish_batch(10)
+    assert statuses(bank) == {"published": 2, "pending": 1}
+    for _ in range(MAX_ATTEMPTS - 1):
+        one.publish_batch(10)
+    assert statuses(bank) == {"published": 2, "failed": 1}
+    assert broker.stream("account").length == 2
+
+
+def _soon(row: OutboxRow) -> Any:
+    return row.created_at if row.attempts + 1 < MAX_ATTEMPTS else None
+
+
+def test_rows_that_nobody_listens_to_are_marked_and_not_published(bank: Bank, broker: MoodyBroker) -> None:
+    bank.open("a")
+    lanes = Lanes(enabled=True)
+    deaf = Relay(bank.domain.database().outbox, broker, lanes.claim("default", Lane.PRIMARY), lambda row: None)
+    assert deaf.publish_batch(10) == 1
+    assert statuses(bank) == {"published": 1}
+    assert broker.stream("account").length == 0
+
+
+def test_while_one_relay_has_the_lane_another_finds_nothing_to_do(bank: Bank, broker: MoodyBroker) -> None:
+    bank.open("a")
+    claim = Lanes(enabled=True).claim("default", Lane.PRIMARY)
+    with bank.domain.database().outbox.claim(claim, 10):
+        found: list[int] = []
+        other = threading.Thread(target=lambda: found.append(relay(bank, broker).publish_batch(10)))
+        other.start()
+        other.join()
+    assert found == [0]
+
+
+def test_after_an_outage_the_relay_tries_one_row_before_it_trusts_the_broker_with_more(
+    bank: Bank, broker: MoodyBroker
+) -> None:
+    for number in range(5):
+        bank.open(f"a{number}")
+    broker.away = True
+    one, stopping = relay(bank, broker), threading.Event()
+    thread = threading.Thread(target=one.run, args=[stopping])
+    thread.start()
+    one.wake()
+    _wait_until(lambda: len(getattr(broker, "batches", [])) >= 2)
+    broker.away = False
+    _wait_until(lambda: statuses(bank) == {"published": 5})
+    stopping.set()
+    one.wake()
+    thread.join()
+    sizes = broker.batches
+    assert sizes[0] == 5
+    assert set(sizes[1:-1]) == {1}
+    assert sizes[-1] == 4
+
+
+def test_a_lost_ring_costs_no_more_than_the_poll(bank: Bank, broker: MoodyBroker) -> None:
+    one, stopping = relay(bank, broker), threading.Event()
+    thread = threading.Thread(target=one.run, args=[stopping])
+    thread.start()
+    bank.open("a")  # nobody rings for this relay
+    _wait_until(lambda: statuses(bank) == {"published": 1})
+    stopping.set()
+    one.wake()
+    thread.join()
+
+
+def _wait_until(done: Any) -> None:
+    waited = threading.Event()
+    for _ in range(2000):
+        if done():
+            return
+        waited.wait(0.005)
+    raise AssertionError("waited in vain")

@@ -1,0 +1,178 @@
+"""State, messages and outbox rows are written together or not at all; on every database."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from tests.support.bank import Bank
+
+from protean import UnitOfWork
+from protean.exceptions import ExpectedVersionError, ObjectNotFoundError, ValidationError
+from protean.priority import Priority, processing_priority
+
+
+def outbox(bank: Bank) -> dict[int, int]:
+    return {count.priority: count.rows for count in bank.domain.database().outbox.count()}
+
+
+def test_a_command_writes_state_message_and_outbox_row(bank: Bank) -> None:
+    bank.open("a")
+    bank.deposit("a", 5)
+    account = bank.domain.repository_for(bank.account).get("a")
+    assert (account.balance, account._version) == (5, 1)
+    assert [(message.type, message.position) for message in bank.log("a")] == [("Opened", 0), ("Deposited", 1)]
+    assert outbox(bank) == {0: 2}
+
+
+def test_an_error_leaves_nothing_behind(bank: Bank) -> None:
+    def two_then_fail() -> None:
+        with UnitOfWork():
+            bank.open("a")
+            bank.open("b")
+            raise RuntimeError("changed my mind")
+
+    with pytest.raises(RuntimeError):
+        two_then_fail()
+    assert bank.domain.repository_for(bank.account).get_or_none("a") is None
+    assert (bank.log("a"), outbox(bank)) == ([], {})
+
+
+def test_a_unit_of_work_groups_commands_and_sees_its_own_changes(bank: Bank) -> None:
+    with UnitOfWork():
+        bank.open("a")
+        bank.deposit("a", 2)
+        bank.deposit("a", 3)
+        assert bank.domain.repository_for(bank.account).query.filter(balance=5).count() == 1
+    account = bank.domain.repository_for(bank.account).get("a")
+    assert account.balance == 5
+    assert [message.position for message in bank.log("a")] == [0, 1, 2]
+
+
+def test_an_inner_unit_of_work_joins_the_outer(bank: Bank) -> None:
+    with pytest.raises(RuntimeError), UnitOfWork():  # noqa: PT012  # the point is where it is raised
+        with UnitOfWork():
+            bank.open("a")
+        raise RuntimeError
+    assert bank.log("a") == []
+
+
+def test_two_writers_of_one_aggregate_cannot_both_win(bank: Bank) -> None:
+    bank.open("a")
+    accounts = bank.domain.repository_for(bank.account)
+    mine, yours = accounts.get("a"), accounts.get("a")
+    mine.balance = 1
+    accounts.add(mine)
+    yours.balance = 2
+    with pytest.raises(ExpectedVersionError, match="account"):
+        accounts.add(yours)
+    assert accounts.get("a").balance == 1
+
+
+def test_two_writers_of_different_fields_of_a_projection_both_win(bank: Bank) -> None:
+    ledgers = bank.domain.repository_for(bank.ledger)
+    ledgers.add(bank.ledger(account_id="a", balance=1, owner="Ann"))
+    mine, yours = ledgers.get("a"), ledgers.get("a")
+    mine.balance = 2
+    yours.owner = "Bea"
+    ledgers.add(mine)
+    ledgers.add(yours)
+    row = ledgers.get("a")
+    assert (row.balance, row.owner) == (2, "Bea")
+
+
+def test_a_projection_made_by_two_projectors_has_the_fields_of_both(bank: Bank) -> None:
+    ledgers = bank.domain.repository_for(bank.ledger)
+    ledgers.add(bank.ledger(account_id="a", balance=7))
+    ledgers.add(bank.ledger(account_id="a", owner="Ann"))
+    row = ledgers.get("a")
+    assert (row.balance, row.owner) == (7, "Ann")
+
+
+def test_an_object_saved_twice_keeps_its_version_in_step(bank: Bank) -> None:
+    bank.open("a")
+    accounts = bank.domain.repository_for(bank.account)
+    account = accounts.get("a")
+    for balance in (1, 2, 3):
+        account.balance = balance
+        accounts.add(account)
+    assert (accounts.get("a").balance, accounts.get("a")._version) == (3, 3)
+
+
+def test_positions_go_on_after_an_aggregate_was_removed_and_added_anew(bank: Bank) -> None:
+    bank.open("a")
+    accounts = bank.domain.repository_for(bank.account)
+    accounts.remove(accounts.get("a"))
+    assert accounts.get_or_none("a") is None
+    bank.open("a")
+    assert [message.position for message in bank.log("a")] == [0, 1]
+
+
+def test_an_identity_that_is_taken_is_reported_by_its_field(bank: Bank) -> None:
+    bank.open("a")
+    with pytest.raises(ValidationError) as caught:
+        bank.open("a")
+    assert "id" in caught.value.messages
+
+
+def test_what_does_not_exist_is_named(bank: Bank) -> None:
+    with pytest.raises(ObjectNotFoundError, match="no Account with identity 'nobody'"):
+        bank.deposit("nobody")
+
+
+def test_the_priority_of_the_context_ends_up_in_the_outbox_and_an_argument_beats_it(bank: Bank) -> None:
+    bank.open("a")
+    with processing_priority(Priority.LOW):
+        bank.deposit("a")
+        bank.domain.process(bank.Deposit(account_id="a"), priority=Priority.HIGH)
+    assert outbox(bank) == {0: 1, -50: 1, 50: 1}
+
+
+def test_correlation_and_cause_lead_from_the_command_to_its_events(bank: Bank) -> None:
+    with UnitOfWork():
+        bank.domain.process(bank.Open(account_id="a"), correlation_id="request-7")
+    (message,) = bank.log("a")
+    assert message.correlation_id == "request-7"
+    assert message.causation_id not in (None, message.id)
+
+
+def test_iteration_sees_every_row_once_while_others_insert_update_and_delete(bank: Bank) -> None:
+    accounts = bank.domain.repository_for(bank.account)
+    with UnitOfWork():
+        for number in range(1200):
+            bank.open(f"{number:05}")
+    everything = accounts._dao.query.all()
+    assert len(everything) == 1200
+    done = threading.Event()
+
+    def others() -> None:
+        with bank.domain.domain_context():
+            for number in range(0, 1200, 7):
+                bank.domain.process(bank.Deposit(account_id=f"{number:05}", amount=1))
+                bank.open(f"{number:05}-new")
+            for number in range(1, 1200, 50):
+                accounts.query.filter(id=f"{number:05}").delete()
+        done.set()
+
+    thread = threading.Thread(target=others)
+    seen: list[Any] = []
+    thread.start()
+    for account in everything:
+        seen.append(account.id)
+        if len(seen) == 500:
+            assert done.wait(60)
+    thread.join()
+    assert len(seen) == len(set(seen))
+    deleted = {f"{number:05}" for number in range(1, 1200, 50)}
+    assert {f"{number:05}" for number in range(1200)} - deleted <= set(seen)
+    assert len(everything) == 1200
+
+
+def test_a_migration_loop_may_write_what_it_iterates_over(bank: Bank) -> None:
+    with UnitOfWork():
+        for number in range(700):
+            bank.open(f"{number:04}")
+    for account in bank.domain.repository_for(bank.account)._dao.query.all():
+        bank.deposit(account.id, 1)
+    assert bank.domain.repository_for(bank.account).query.filter(balance=1).count() == 700
