@@ -185,7 +185,6 @@ def _event_processing(read: dict[str, Any]) -> Literal["sync", "async"]:
 class Config(Section):
     """The whole of a domain's configuration. Without a file: everything in memory, handlers run at commit."""
 
-    debug: bool = Field(default=False, description="Log what happens in detail.")
     server: ServerConfig = ServerConfig()
     outbox: OutboxConfig = OutboxConfig()
     databases: dict[str, DatabaseConfig] = Field(
