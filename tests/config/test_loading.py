@@ -30,16 +30,16 @@ def test_without_a_file_everything_is_in_memory(tmp_path: Path) -> None:
 
 
 def test_the_nearest_file_wins_up_to_two_folders_above(tmp_path: Path) -> None:
-    far = write(tmp_path / "domain.toml", "debug = true")
+    far = write(tmp_path / "domain.toml", "create_tables = false")
     inner = tmp_path / "one" / "two"
     inner.mkdir(parents=True)
     assert load(inner, environ={}).source == far
     assert load(inner, environ={}).root == tmp_path
     (inner / "three").mkdir()
     assert load(inner / "three", environ={}).source is None
-    near = write(inner.parent / "pyproject.toml", "[tool.protean]\ndebug = true")
+    near = write(inner.parent / "pyproject.toml", "[tool.protean]\ncreate_tables = false")
     assert load(inner, environ={}).source == near
-    assert load(inner, environ={}).debug
+    assert load(inner, environ={}).create_tables is False
     dotted = [write(inner.parent / name, "") for name in ("domain.toml", ".domain.toml")][1]
     assert load(inner, environ={}).source == dotted
 

@@ -29,7 +29,7 @@ def problem(text: str, **options: Any) -> str:
             "unknown key `treshold` in [server.priority_lanes], did you mean `threshold`?",
         ),
         ("[sever]\ntick_interval = 1", "unknown section [sever], did you mean `server`?"),
-        ("debgu = true", "unknown key `debgu`, did you mean `debug`?"),
+        ("event_procesing = 1", "unknown key `event_procesing`, did you mean `event_processing`?"),
         ("[production.outbox]\nborker = 'x'", "unknown key `borker` in [production.outbox], did you mean `broker`?"),
         ("[databases.main]\nprovidr = 'x'", "unknown key `providr` in [databases.main], did you mean `provider`?"),
         ("[server]\nmessages_per_tick = '8'", "`messages_per_tick` in [server] is '8': must be a valid integer"),

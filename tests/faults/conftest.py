@@ -30,7 +30,7 @@ class Service:
 
     def start(self, *arguments: str, delay: float = 0.0) -> subprocess.Popen[bytes]:
         environment = {**os.environ, "BANK_CONFIG": json.dumps(self.config), "BANK_DELAY": str(delay)}
-        command = [sys.executable, "-m", "protean.cli.main", "server", "--domain", "tests.faults.bank_app:domain"]
+        command = [sys.executable, "-m", "protean.cli", "server", "--domain", "tests.faults.bank_app:domain"]
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 [*command, *arguments], cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True

@@ -82,7 +82,7 @@ def test_a_server_that_is_asked_to_stop_finishes_and_leaves_nothing_pending(serv
 
 def test_one_process_killed_is_started_again_and_the_rest_goes_on(service: Service) -> None:
     service.start()
-    wait_for(lambda: len(service.bank.domain.broker().living()) == 2, PATIENCE, lambda: service.log.read_text())
+    wait_for(lambda: len(service.bank.domain.broker().living()) == 2, PATIENCE, service.log.read_text)
     before = {process.pid for process in service.everybody()}
     backfill = service.everybody()[-1]
     backfill.kill()

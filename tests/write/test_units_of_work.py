@@ -176,3 +176,31 @@ def test_a_migration_loop_may_write_what_it_iterates_over(bank: Bank) -> None:
     for account in bank.domain.repository_for(bank.account)._dao.query.all():
         bank.deposit(account.id, 1)
     assert bank.domain.repository_for(bank.account).query.filter(balance=1).count() == 700
+
+
+def test_units_of_work_over_the_same_rows_in_opposite_order_do_not_deadlock(bank: Bank) -> None:
+    names = [f"a{number}" for number in range(40)]
+    with UnitOfWork():
+        for name in names:
+            bank.domain.repository_for(bank.ledger).add(bank.ledger(account_id=name))
+    errors: list[BaseException] = []
+
+    def rewrite(order: list[str], owner: str) -> None:
+        ledgers = bank.domain.repository_for(bank.ledger)
+        try:
+            for turn in range(15):
+                with bank.domain.domain_context(), UnitOfWork():
+                    for name in order:
+                        ledgers.get(name).owner = f"{owner} {turn}"
+        except Exception as error:  # noqa: BLE001  # it fails the test below
+            errors.append(error)
+
+    threads = [
+        threading.Thread(target=rewrite, args=(names, "Ann")),
+        threading.Thread(target=rewrite, args=(names[::-1], "Bea")),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []

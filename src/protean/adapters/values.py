@@ -29,12 +29,13 @@ def columns_of(table: Table) -> Mapping[str, Column]:
     return {column.name: column for column in table.columns}
 
 
-def checked_row(table: Table, values: Row, *, complete: bool) -> None:
+def checked_row(table: Table, values: Row, *, complete: bool, columns: Mapping[str, Column] | None = None) -> None:
     """Refuse values that their columns do not take; with `complete`, missing required ones too.
 
+    `columns` are the table's by name, where the caller has them at hand.
     Raises ValidationError with the complaints by column.
     """
-    columns = columns_of(table)
+    columns = columns or columns_of(table)
     complaints: dict[str, list[str]] = {}
     for name, value in values.items():
         column = columns.get(name)

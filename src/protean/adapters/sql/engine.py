@@ -88,7 +88,7 @@ class Engine:
         connection = self.checkout()
         try:
             if self.postgresql:
-                connection.driver_connection.autocommit = True
+                _autocommit(connection, True)
             cursor = connection.cursor()
             cursor.execute(sql if self.postgresql else sqlite.placeholders(sql), values)
             return list(cursor.fetchall())
@@ -97,7 +97,7 @@ class Engine:
             raise translate(error, self.dbapi, self.name) from error
         finally:
             if self.postgresql and connection.is_valid:
-                connection.driver_connection.autocommit = False
+                _autocommit(connection, False)
             connection.close()
 
     def quoted(self, name: str) -> str:
@@ -168,6 +168,12 @@ def _replace_if_dead(connection: Any, record: ConnectionPoolEntry, proxy: PoolPr
     poll.register(connection.fileno(), select.POLLIN)
     if poll.poll(0):
         raise sa.exc.DisconnectionError
+
+
+def _autocommit(connection: PoolProxiedConnection, on: bool) -> None:
+    """A setting of the driver, not a statement: it costs no round trip."""
+    driver: Any = connection.driver_connection
+    driver.autocommit = on
 
 
 def _forget_after_fork(engine: Engine) -> None:

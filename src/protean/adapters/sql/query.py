@@ -112,5 +112,6 @@ def _text_comparison(column: Column, lookup: Lookup, value: str, shape: Shape, v
 
 def refuse_value(column: Column, value: Any) -> None:
     """Raises ValidationError when the column could never hold the value."""
-    if (complaint := complaint_about(Column(column.name, column.type), value)) is not None:
+    plain = column if column.length is None and not column.required else Column(column.name, column.type)
+    if (complaint := complaint_about(plain, value)) is not None:
         raise ValidationError({column.name: [complaint]})

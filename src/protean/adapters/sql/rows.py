@@ -16,7 +16,7 @@ from protean.adapters.sql.shape import Shape
 from protean.adapters.values import checked_row
 from protean.exceptions import ExpectedVersionError, ProteanError
 from protean.ports.query import Lookup, Query, Where
-from protean.ports.rows import Change, Delete, Insert, Key, Row, Table, Update, Upsert
+from protean.ports.rows import Change, Delete, Key, Row, Table, Update
 
 
 class SqlRows:
@@ -29,7 +29,7 @@ class SqlRows:
     def get(self, table: Table, key: Key) -> Row | None:
         shape = self._shape_of(table)
         refuse_value(shape.columns[table.key], key)
-        rows = self._session.fetch(f"{shape.select} WHERE {shape.key} = %s", (key,))
+        rows = self._session.fetch(shape.get, (key,))
         return shape.row(rows[0]) if rows else None
 
     def get_many(self, table: Table, keys: Collection[Key]) -> list[Row]:
@@ -73,17 +73,18 @@ class SqlRows:
     def _statement(self, change: Change) -> Statement:
         shape = self._shape_of(change.table)
         if isinstance(change, Delete):
-            tail = () if change.expected_version is None else (change.expected_version,)
-            return shape.delete(versioned=bool(tail)), (change.key, *tail)
-        columns = tuple(change.values)
-        checked_row(change.table, change.values, complete=not isinstance(change, Update))
+            return shape.statement(change), _addressed([], change)
+        checked_row(change.table, change.values, complete=not isinstance(change, Update), columns=shape.columns)
         bound = [shape.into(name, value) for name, value in change.values.items()]
-        if isinstance(change, Insert):
-            return shape.insert(columns), bound
-        if isinstance(change, Upsert):
-            return shape.upsert(columns, change.updates), bound
-        tail = () if change.expected_version is None else (change.expected_version,)
-        return shape.update(columns, versioned=bool(tail)), (*bound, change.key, *tail)
+        return shape.statement(change), _addressed(bound, change) if isinstance(change, Update) else bound
+
+
+def _addressed(bound: list[Any], change: Update | Delete) -> list[Any]:
+    """The values, then the key, then the expected version if there is one."""
+    bound.append(change.key)
+    if change.expected_version is not None:
+        bound.append(change.expected_version)
+    return bound
 
 
 def _check(change: Change, rows: int) -> None:

@@ -12,7 +12,7 @@ from protean.adapters.sql import moments, sqlite
 from protean.adapters.sql.engine import Engine
 from protean.adapters.values import columns_of, json_text
 from protean.exceptions import InvalidOperationError
-from protean.ports.rows import Column, ColumnType, Row, Table
+from protean.ports.rows import Change, Column, ColumnType, Delete, Insert, Row, Table, Update, Upsert
 
 
 class Shape:
@@ -27,6 +27,8 @@ class Shape:
         self.key = self.quoted[table.key]
         listed = ", ".join(self.quoted.values())
         self.select = f"SELECT {listed} FROM {self.name}"  # noqa: S608 -- quoted names of declared columns
+        self.get = f"{self.select} WHERE {self.key} = %s"
+        self._statements: dict[tuple[object, ...], str] = {}
         out = _FROM_POSTGRESQL if engine.postgresql else _FROM_SQLITE
         self._out = [(index, out[column.type]) for index, column in enumerate(table.columns) if column.type in out]
         self._in = {
@@ -34,6 +36,27 @@ class Shape:
             for column in table.columns
             if (convert := _into(column.type, postgresql=engine.postgresql)) is not None
         }
+
+    def statement(self, change: Change) -> str:
+        """The SQL of a change, which its kind and its columns decide; values in the order said there."""
+        columns = () if isinstance(change, Delete) else tuple(change.values)
+        condition = change.updates if isinstance(change, Upsert) else _versioned(change)
+        key = (type(change), columns, condition)
+        sql = self._statements.get(key)
+        if sql is None:
+            sql = self._statements[key] = self._written(change, columns)
+        return sql
+
+    def _written(self, change: Change, columns: tuple[str, ...]) -> str:
+        match change:
+            case Insert():
+                return self.insert(columns)
+            case Upsert():
+                return self.upsert(columns, change.updates)
+            case Update():
+                return self.update(columns, versioned=_versioned(change))
+            case Delete():
+                return self.delete(versioned=_versioned(change))
 
     def insert(self, columns: tuple[str, ...]) -> str:
         """A new row. Values: the columns'."""
@@ -104,6 +127,10 @@ class Shape:
             known = ", ".join(self.columns)
             raise InvalidOperationError(f"{self.table.name} has no column {name!r}; it has {known}")
         return column
+
+
+def _versioned(change: Change) -> bool:
+    return isinstance(change, (Update, Delete)) and change.expected_version is not None
 
 
 def _into(type_: ColumnType, *, postgresql: bool) -> Callable[[Any], Any] | None:
