@@ -18,7 +18,7 @@ from protean.deliver.doorbell import Ringer, bell_name
 from protean.deliver.inline import InlineDelivery
 from protean.deliver.lanes import Lanes
 from protean.elements.declarations import Declarations
-from protean.elements.element import StatefulElement, info_of
+from protean.elements.element import info_of
 from protean.elements.payload import PayloadElement
 from protean.elements.registry import Registry
 from protean.exceptions import ConfigurationError
@@ -37,7 +37,7 @@ from protean.write.tables import table_of
 #: Where embedded servers live, under the folder of the configuration.
 HOME = ".protean"
 
-S = TypeVar("S", bound=StatefulElement)
+S = TypeVar("S")
 C = TypeVar("C")
 
 

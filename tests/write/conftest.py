@@ -1,3 +1,3 @@
-from tests.handle.conftest import bank
+from tests.handle.conftest import bank, together
 
-__all__ = ["bank"]
+__all__ = ["bank", "together"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from tests.support.bank import Bank
 
 from protean import UnitOfWork
-from protean.exceptions import ExpectedVersionError, ObjectNotFoundError, ValidationError
+from protean.exceptions import ConfigurationError, ExpectedVersionError, ObjectNotFoundError, ValidationError
 from protean.priority import Priority, processing_priority
 
 
@@ -204,3 +205,38 @@ def test_units_of_work_over_the_same_rows_in_opposite_order_do_not_deadlock(bank
     for thread in threads:
         thread.join()
     assert errors == []
+
+
+def test_a_command_that_lost_a_race_is_handled_again_from_loading_on(bank: Bank, together: Callable[..., None]) -> None:
+    bank.open("a")
+
+    def deposits() -> None:
+        with bank.domain.domain_context():
+            for _ in range(10):
+                bank.deposit("a", 1)
+
+    together(deposits, deposits)
+    assert bank.domain.repository_for(bank.account).get("a").balance == 20
+    assert [message.position for message in bank.log("a")] == list(range(21))
+
+
+def test_inside_a_unit_of_work_a_lost_race_is_the_whole_units(bank: Bank) -> None:
+    bank.open("a")
+    accounts = bank.domain.repository_for(bank.account)
+    stale = accounts.get("a")
+    bank.deposit("a", 1)
+
+    def in_company() -> None:
+        with UnitOfWork():
+            bank.open("b")
+            stale.balance = 5
+            accounts.add(stale)
+
+    with pytest.raises(ExpectedVersionError):
+        in_company()
+    assert accounts.get_or_none("b") is None
+
+
+def test_only_what_is_stored_has_a_repository(bank: Bank) -> None:
+    with pytest.raises(ConfigurationError, match="Deposit is neither"):
+        bank.domain.repository_for(bank.Deposit)

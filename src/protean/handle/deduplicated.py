@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from protean.exceptions import ProteanError
-from protean.handle.conflicts import CONFLICTS, INFRASTRUCTURE
 from protean.handle.failing import failed_again, first_failure
 from protean.handle.invocation import HandlerFailed, Invocation
 from protean.handle.retry import RetryPolicy
 from protean.message import Message
 from protean.ports.handling import Delivery, Outcome, Verdict
 from protean.ports.progress import Failure, FailureState
+from protean.write.conflicts import CONFLICTS, INFRASTRUCTURE
 from protean.write.context import ActiveDomain
 from protean.write.unit_of_work import UnitOfWork
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from protean import codec
 from protean.elements.handlers import HandlerSpec
 from protean.exceptions import DeserializationError, ExpectedVersionError, HistoryRemovedError
-from protean.handle.conflicts import repeating
 from protean.handle.deduplicated import DeduplicatedHandling
 from protean.handle.failing import failed_again, unreadable
 from protean.handle.invocation import HandlerFailed, Invocation
@@ -16,6 +15,7 @@ from protean.handle.sequenced import UNREADABLE, Item, SequencedHandling
 from protean.message import Message
 from protean.ports.handling import Delivery, Outcome, Verdict
 from protean.ports.progress import Failure
+from protean.write.conflicts import repeating
 from protean.write.context import ActiveDomain
 from protean.write.tables import has_text_key
 from protean.write.unit_of_work import UnitOfWork

@@ -12,8 +12,8 @@ from typing import Any
 from protean.elements.handlers import HandlerSpec
 from protean.elements.payload import decode
 from protean.exceptions import UnknownTypeError
-from protean.handle.conflicts import CONFLICTS, INFRASTRUCTURE
 from protean.message import Message
+from protean.write.conflicts import CONFLICTS, INFRASTRUCTURE
 from protean.write.context import ActiveDomain, Cause, active, caused_by
 from protean.write.unit_of_work import UnitOfWork
 

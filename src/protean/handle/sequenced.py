@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from protean.exceptions import DeserializationError, HistoryRemovedError, ProteanError
-from protean.handle.conflicts import CONFLICTS, INFRASTRUCTURE
 from protean.handle.decision import Step, next_step
 from protean.handle.failing import failed_again, first_failure
 from protean.handle.invocation import HandlerFailed, Invocation
@@ -21,6 +20,7 @@ from protean.message import Message
 from protean.ports.database import Transaction
 from protean.ports.handling import Delivery, Outcome, Verdict
 from protean.ports.progress import Failure, FailureState, Position
+from protean.write.conflicts import CONFLICTS, INFRASTRUCTURE
 from protean.write.context import ActiveDomain
 from protean.write.unit_of_work import UnitOfWork
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from protean.elements.element import StatefulElement
 from protean.exceptions import ObjectNotFoundError
@@ -13,10 +13,10 @@ from protean.ports.query import Query
 from protean.ports.rows import Key, Row, Table
 from protean.write.context import ActiveDomain
 from protean.write.query import Q, QuerySet
-from protean.write.tables import checked_key, table_of
+from protean.write.tables import checked_key, stored, table_of
 from protean.write.unit_of_work import UnitOfWork, current_unit_of_work, restored
 
-T = TypeVar("T", bound=StatefulElement)
+T = TypeVar("T")
 R = TypeVar("R")
 
 
@@ -28,19 +28,19 @@ class Repository(Generic[T]):
 
     def __init__(self, domain: ActiveDomain, element: type[T]) -> None:
         self._domain = domain
-        self._element = element
-        self._table = table_of(element)
+        self._element = stored(element)
+        self._reading = _Reading(domain, self._element, table_of(self._element))
 
     def add(self, element: T) -> T:
         """Save a new or changed object. Raises ExpectedVersionError, ValidationError when the transaction ends."""
         with UnitOfWork(self._domain) as unit:
-            unit.add(element)
+            unit.add(cast("StatefulElement", element))
         return element
 
     def remove(self, element: T) -> None:
         """Delete the object; its history in the log stays."""
         with UnitOfWork(self._domain) as unit:
-            unit.remove(element)
+            unit.remove(cast("StatefulElement", element))
 
     def get(self, identity: Any) -> T:
         """The object with that identity. Raises ObjectNotFoundError."""
@@ -54,9 +54,9 @@ class Repository(Generic[T]):
         key = checked_key(self._element, identity)
         unit = current_unit_of_work()
         if unit is not None:
-            return unit.get(self._element, key)  # type: ignore[return-value]  # it returns what it was asked for
-        row = _Reading(self._domain, self._element, self._table).get(key)
-        return None if row is None else restored(self._element, row)
+            return cast("T | None", unit.get(self._element, key))
+        row = self._reading.get(key)
+        return None if row is None else cast("T", restored(self._element, row))
 
     def find(self, *conditions: Q, **comparisons: Any) -> QuerySet[T]:
         """All that match."""
@@ -73,7 +73,7 @@ class Repository(Generic[T]):
     @property
     def query(self) -> QuerySet[T]:
         """A query over all objects."""
-        return QuerySet(_Reading(self._domain, self._element, self._table), self._build)
+        return QuerySet(self._reading, self._build)
 
     @property
     def _dao(self) -> Repository[T]:
@@ -82,9 +82,7 @@ class Repository(Generic[T]):
 
     def _build(self, row: Row) -> T:
         unit = current_unit_of_work()
-        if unit is None:
-            return restored(self._element, row)
-        return unit.loaded(self._element, row)  # type: ignore[return-value]  # it returns what it was asked for
+        return cast("T", restored(self._element, row) if unit is None else unit.loaded(self._element, row))
 
 
 @dataclass(frozen=True, slots=True)

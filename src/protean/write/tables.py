@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from protean.elements.aggregate import AggregateElement
 from protean.elements.element import StatefulElement
-from protean.exceptions import ValidationError
+from protean.exceptions import ConfigurationError, ValidationError
 from protean.fields.spec import FieldKind, FieldSpec
 from protean.ports.rows import Column, ColumnType, Key, Table
 
@@ -28,6 +28,13 @@ _COLUMN_TYPES: Final[Mapping[FieldKind, ColumnType]] = {
     FieldKind.LIST: ColumnType.JSON,
     FieldKind.DICT: ColumnType.JSON,
 }
+
+
+def stored(cls: type) -> type[StatefulElement]:
+    """The class itself, if it is an aggregate or a projection. Raises ConfigurationError for anything else."""
+    if not issubclass(cls, StatefulElement):
+        raise ConfigurationError(f"{cls.__name__} is neither an aggregate nor a projection: nothing of it is stored")
+    return cls
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Repeating what lost a race, on a budget of its own: a deadlock says nothing about the message."""
+"""Repeating what lost a race, on a budget of its own: a deadlock says nothing about the work."""
 
 from __future__ import annotations
 

@@ -1,0 +1,5 @@
+"""The identity domain: who our customers are."""
+
+from protean import Domain
+
+identity = Domain("identity")
