@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from protean.adapters.embedded.record import Server
 from protean.adapters.memory.broker import MemoryBroker
 from protean.adapters.memory.database import MemoryDatabase
 from protean.config import BrokerConfig, Config, DatabaseConfig, load
@@ -226,6 +227,20 @@ def _lanes(config: Config) -> Lanes:
     lanes = config.server.priority_lanes
     broker = config.brokers.get(config.outbox.broker)
     return Lanes(lanes.enabled, lanes.threshold, lanes.backfill_suffix, broker.stream_prefix if broker else "")
+
+
+def embedded_servers(root: Path) -> list[Server]:
+    """The embedded servers that run in the home under `root`, the folder of a configuration."""
+    with _extra("embedded"):
+        from protean.adapters import embedded  # noqa: PLC0415  # its drivers are an extra
+    return embedded.status(root / HOME)
+
+
+def stop_embedded_servers(root: Path) -> None:
+    """End them now. They end by themselves some seconds after the last process that uses them."""
+    with _extra("embedded"):
+        from protean.adapters import embedded  # noqa: PLC0415  # its drivers are an extra
+    embedded.stop(root / HOME)
 
 
 def _named(configured: Mapping[str, C], name: str, section: str) -> C:

@@ -69,7 +69,7 @@ def test_slots_of_a_process_that_died_are_opened_and_no_others() -> None:
     dead, alive = gate.slot(5), gate.slot(130)
     dead.close()
     alive.close()
-    gate.clear(0, 128)
+    gate.clear(range(128))
     assert gate.closed
     alive.open()
     assert not gate.closed

@@ -28,9 +28,7 @@ class Handling:
         self.refuses = 0
         self.at_once = 100
 
-    def execute(
-        self, deliveries: Sequence[Delivery], *, grouped: bool, go_on: Callable[[], bool]
-    ) -> list[Outcome]:
+    def execute(self, deliveries: Sequence[Delivery], *, grouped: bool, go_on: Callable[[], bool]) -> list[Outcome]:
         if self.refuses:
             self.refuses -= 1
             raise DatabaseUnavailableError("down")

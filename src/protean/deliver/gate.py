@@ -44,9 +44,10 @@ class LaneGate:
     def slot(self, index: int) -> GateSlot:
         return GateSlot(self._memory, index)
 
-    def clear(self, first: int, last: int) -> None:
+    def clear(self, slots: range) -> None:
         """Open the slots of a process that is gone, so that it does not keep backfill waiting for ever."""
-        self._memory[first:last] = bytes(last - first)
+        for index in slots:
+            self.slot(index).open()
 
     @property
     def closed(self) -> bool:

@@ -99,8 +99,7 @@ class Supervisor:
         """Note a death and plan the restart; the server's exit code if there is no point in one."""
         lived = time.monotonic() - child.started
         child.process = None
-        slots = child.role.slots
-        self._gate.clear(slots.start, slots.stop)
+        self._gate.clear(child.role.slots)
         if code == 2 and not child.deaths:
             return 2
         child.deaths = 1 if lived > HEALTHY_AFTER else child.deaths + 1

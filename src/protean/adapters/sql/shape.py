@@ -66,10 +66,13 @@ class Shape:
 
     def upsert(self, columns: tuple[str, ...], updates: Collection[str]) -> str:
         """A new row, or only the columns in `updates` of the one that has the key. Values: the columns'."""
+        return self.insert(columns) + self.conflict(columns, updates)
+
+    def conflict(self, columns: tuple[str, ...], updates: Collection[str]) -> str:
+        """How an upsert's INSERT ends."""
         changed = [self.quoted[name] for name in columns if name in updates and name != self.table.key]
         assignments = ", ".join(f"{name} = excluded.{name}" for name in changed)
-        action = f"UPDATE SET {assignments}" if changed else "NOTHING"
-        return f"{self.insert(columns)} ON CONFLICT ({self.key}) DO {action}"
+        return f" ON CONFLICT ({self.key}) DO {f'UPDATE SET {assignments}' if changed else 'NOTHING'}"
 
     def update(self, columns: tuple[str, ...], *, versioned: bool) -> str:
         """Columns of one row. Values: the columns', the key, the expected version."""

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
-from protean.exceptions import ConfigurationError, ProteanError
+from protean.domain import HOME, stop_embedded_servers
+from protean.exceptions import ConfigurationError
 
 #: What a developer's own run of the example leaves in its folder.
 LEFTOVERS = shutil.ignore_patterns(".*", "__pycache__")
@@ -57,15 +56,6 @@ def _short_folder() -> str:
 
 
 def _stop_servers(folder: Path) -> None:
-    """End the embedded servers now, rather than some seconds after this process.
-
-    From another process: which adapters there are is the composition root's business, and it holds on to them.
-    """
-    if not (folder / ".protean").exists():
-        return
-    stop = "import pathlib, sys; from protean.adapters.embedded import stop; stop(pathlib.Path(sys.argv[1]))"
-    stopped = subprocess.run(
-        [sys.executable, "-P", "-c", stop, str(folder / ".protean")], capture_output=True, text=True, check=False
-    )
-    if stopped.returncode:
-        raise ProteanError(f"the servers in {folder} did not stop, so the folder stays: {stopped.stderr}")
+    """End the embedded servers now, rather than some seconds after this process."""
+    if (folder / HOME).exists():
+        stop_embedded_servers(folder)

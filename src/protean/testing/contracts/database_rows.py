@@ -274,6 +274,47 @@ class RowsContract:
             assert tx.rows.delete_where(Query(either), CUSTOMER) == 150
             assert tx.rows.count(Query(limit=1), CUSTOMER) == 150
 
+    def test_many_rows_are_updated_at_once_with_their_own_values_and_nulls(self, database: Database) -> None:
+        write(database, *(customer(f"{n:03}", age=n, tags=[n], notes="as it was") for n in range(30)))
+        values = [{"age": None if n % 2 else n * 10, "tags": [str(n)], "balance": Decimal(n)} for n in range(30)]
+        write(database, *(Update(CUSTOMER, f"{n:03}", values[n], 0) for n in range(30)))
+        with transaction(database) as tx:
+            rows = tx.rows.select(Query(order_by=(Order("id"),)), CUSTOMER)
+        assert [{name: row[name] for name in ("age", "tags", "balance")} for row in rows] == values
+        assert {row["notes"] for row in rows} == {"as it was"}
+
+    def test_one_stale_row_among_many_refuses_them_all(self, database: Database) -> None:
+        write(database, *(customer(f"{n:03}", age=0) for n in range(30)))
+        write(database, Update(CUSTOMER, "017", {"_version": 1}, 0))
+        with pytest.raises(ExpectedVersionError, match="customer"):
+            write(database, *(Update(CUSTOMER, f"{n:03}", {"age": 1, "_version": 1}, 0) for n in range(30)))
+        with transaction(database) as tx:
+            assert tx.rows.count(Query(Where("age", Lookup.EXACT, 0)), CUSTOMER) == 30
+
+    def test_a_row_changed_twice_among_many_ends_as_the_second_change_says(self, database: Database) -> None:
+        write(database, *(customer(f"{n:03}") for n in range(20)))
+        twice = [Update(CUSTOMER, f"{n:03}", {"name": word}, None) for word in ("first", "second") for n in range(20)]
+        write(database, *twice)
+        with transaction(database) as tx:
+            assert tx.rows.count(Query(Where("name", Lookup.EXACT, "second")), CUSTOMER) == 20
+
+    def test_many_upserts_insert_some_and_change_only_what_they_list_of_the_others(self, database: Database) -> None:
+        write(database, *(customer(f"{n:03}", name="old", age=n) for n in range(10)))
+        new = [{"id": f"{n:03}", "name": "new", "age": None, "city": "Ulm", "_version": 0} for n in range(20)]
+        write(database, *(Upsert(CUSTOMER, row, frozenset({"name"})) for row in new))
+        with transaction(database) as tx:
+            rows = tx.rows.select(Query(order_by=(Order("id"),)), CUSTOMER)
+        assert [row["name"] for row in rows] == ["new"] * 20
+        assert [row["age"] for row in rows] == [*range(10), *[None] * 10]
+
+    def test_a_taken_value_among_many_new_rows_is_named_and_none_is_kept(self, database: Database) -> None:
+        write(database, customer("900", email="5@x.y"))
+        with pytest.raises(ValidationError) as caught:
+            write(database, *(customer(f"{n:03}", email=f"{n}@x.y") for n in range(20)))
+        assert set(caught.value.messages) == {"email"}
+        with transaction(database) as tx:
+            assert tx.rows.count(Query(), CUSTOMER) == 1
+
     def test_a_column_that_is_not_there_is_named(self, database: Database) -> None:
         with pytest.raises(InvalidOperationError, match="nope"):
             keys(database, Query(Where("nope", Lookup.EXACT, 1)))

@@ -1,0 +1,151 @@
+"""How far each lane is: what is committed, on its way, in hand, and owed.
+
+Read from three places that are never seen at one moment: outbox and failures in the database, the streams on the
+broker. While something is moving, a message may be counted in two of them for an instant, and never in none: they
+are asked in the direction in which messages travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from protean.cli.opening import providers_of, reading
+from protean.clock import utc_now
+from protean.deliver.lanes import Lane
+from protean.domain import Domain
+from protean.ports.broker import StreamState
+from protean.ports.database import Transaction
+from protean.ports.outbox import OutboxCount
+from protean.ports.progress import Failure, FailureFilter, FailureState
+
+#: Failures per stream whose blocked messages are counted. More is exact for longer, at two lookups each.
+LOOKED_BEHIND = 100
+
+
+@dataclass(frozen=True, slots=True)
+class GroupReport:
+    """A handler on one stream. Without a group (`exists` false) all of the stream is still ahead of it."""
+
+    handler: str
+    exists: bool
+    lag: int
+    pending: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneReport:
+    """One stream of one lane. `oldest` is the age in seconds of the oldest message not yet handled.
+
+    `blocked` counts messages behind failures of sequenced handlers; with `blocked_at_least` there are more.
+    `served` is false for what is left on a lane that the configuration has turned off.
+    """
+
+    stream: str
+    category: str
+    lane: Lane
+    served: bool
+    outbox: int
+    given_up: int
+    length: int
+    groups: tuple[GroupReport, ...]
+    oldest: float | None
+    waiting: int
+    blocked: int
+    blocked_at_least: bool
+    dead: int
+
+    @property
+    def lag(self) -> int:
+        """Entries that the handler furthest behind has not been given yet."""
+        return max((group.lag for group in self.groups), default=0)
+
+    @property
+    def pending(self) -> int:
+        """Entries that handlers have in hand, not acknowledged yet."""
+        return sum(group.pending for group in self.groups)
+
+    @property
+    def drained(self) -> bool:
+        """Everything that was committed for this lane has been handled."""
+        owed = self.outbox + self.given_up + self.waiting + self.blocked + self.dead
+        return owed == 0 and self.lag == 0 and self.pending == 0
+
+
+def lane_reports(domain: Domain) -> list[LaneReport]:
+    """A report for every stream that handlers of the domain listen to, and each lane of it."""
+    lanes = domain.lanes
+    outbox = [count for provider in providers_of(domain) for count in domain.database(provider).outbox.count()]
+    categories = sorted({category for handler in domain.registry.handlers for category in handler.categories})
+    reports = []
+    for category in categories:
+        for lane in Lane:
+            state = domain.broker().stream(lanes.stream(category, lane))
+            if lane in lanes.in_use or state.length:
+                rows = [row for row in outbox if row.category == category and lanes.lane_of(row.priority) is lane]
+                reports.append(_report(domain, category, lane, rows, state))
+    return reports
+
+
+def messages_behind(domain: Domain, failures: Sequence[Failure], transaction: Transaction) -> dict[str, int]:
+    """How many later messages of the same stream wait behind each failure of a sequenced handler, by message id."""
+    sequenced = {handler.name for handler in domain.registry.handlers if handler.sequenced}
+    blocking = [
+        failure for failure in failures if failure.handler in sequenced and failure.state is not FailureState.ARCHIVED
+    ]
+    found = transaction.log.find([failure.message_id for failure in blocking if failure.raw is None])
+    return {message.id: transaction.log.head(message.stream_name) - message.position for message in found}
+
+
+def _report(domain: Domain, category: str, lane: Lane, outbox: Sequence[OutboxCount], state: StreamState) -> LaneReport:
+    stream = domain.lanes.stream(category, lane)
+    pending = [row for row in outbox if row.status == "pending"]
+    groups = _groups(domain, category, state)
+    waiting = dead = blocked = looked_at = 0
+    for provider in providers_of(domain):
+        with reading(domain, provider) as transaction:
+            failures = transaction.failures
+            waiting += failures.count(FailureFilter(stream=stream, state=FailureState.WAITING))
+            dead += failures.count(FailureFilter(stream=stream, state=FailureState.DEAD))
+            for owed in (FailureState.WAITING, FailureState.DEAD):
+                found = failures.find(FailureFilter(stream=stream, state=owed), LOOKED_BEHIND)
+                behind = messages_behind(domain, found, transaction)
+                blocked += sum(behind.get(failure.message_id, 0) for failure in found)
+                looked_at += len(found)
+    return LaneReport(
+        stream=stream,
+        category=category,
+        lane=lane,
+        served=lane in domain.lanes.in_use,
+        outbox=sum(row.rows for row in pending),
+        given_up=sum(row.rows for row in outbox if row.status == "failed"),
+        length=state.length,
+        groups=groups,
+        oldest=_oldest([row.oldest for row in pending], state, groups),
+        waiting=waiting,
+        blocked=blocked,
+        blocked_at_least=looked_at < waiting + dead,
+        dead=dead,
+    )
+
+
+def _groups(domain: Domain, category: str, state: StreamState) -> tuple[GroupReport, ...]:
+    there = {group.name: group for group in state.groups}
+    reports = []
+    for handler in domain.registry.handlers_of(category):
+        group = there.get(handler.name)
+        if group is None:
+            reports.append(GroupReport(handler.name, False, state.length, 0))
+        else:
+            reports.append(GroupReport(handler.name, True, group.lag, group.pending))
+    return tuple(reports)
+
+
+def _oldest(written: Sequence[datetime], state: StreamState, groups: Sequence[GroupReport]) -> float | None:
+    """The age of the oldest message in the outbox or on the stream. Entry ids begin with their time in ms."""
+    now = utc_now()
+    ages = [(now - moment).total_seconds() for moment in written]
+    if state.first_id is not None and any(group.lag or group.pending for group in groups):
+        ages.append(now.timestamp() - int(state.first_id.partition("-")[0]) / 1000)
+    return max(ages, default=None)

@@ -1,0 +1,71 @@
+"""From the `--domain` of a command line to a domain that can be asked."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from protean.domain import Domain
+from protean.exceptions import ConfigurationError, ProteanError
+from protean.ports.database import Transaction
+from protean.server.loading import load_domain
+
+
+@contextmanager
+def opened(path: str) -> Iterator[Domain]:
+    """The domain at `path`, initialised; its connections are closed at the end of the block.
+
+    Raises ConfigurationError, also when a module of the application cannot be imported.
+    """
+    try:
+        domain = load_domain(path)
+        domain.init()
+    except ProteanError:
+        raise
+    except Exception as error:
+        raise ConfigurationError(
+            f"--domain={path} cannot be imported: {type(error).__name__}: {error} ({_where(error)})"
+        ) from error
+    try:
+        yield domain
+    finally:
+        domain.close()
+
+
+def providers_of(domain: Domain) -> list[str]:
+    """The databases that aggregates or projections of the domain are kept in."""
+    return sorted(name for name, tables in domain.tables.items() if tables)
+
+
+def require_servers(domain: Domain) -> None:
+    """Raise ConfigurationError unless other processes can see what this domain commits and publishes."""
+    in_memory = [name for name in providers_of(domain) if domain.config.databases[name].provider == "memory"]
+    if in_memory:
+        raise ConfigurationError(
+            f"the database {in_memory[0]!r} is in memory, which no other process sees; set database_uri in "
+            f'[databases.{in_memory[0]}] of domain.toml, for instance to "embedded"'
+        )
+    if domain.outbox_broker is None:
+        raise ConfigurationError(
+            "this domain handles events inline, right after commit, and has no lanes; name a broker in "
+            '[brokers.default] of domain.toml, for instance uri = "embedded"'
+        )
+
+
+@contextmanager
+def reading(domain: Domain, provider: str) -> Iterator[Transaction]:
+    """A transaction that leaves nothing behind."""
+    transaction = domain.database(provider).transaction()
+    try:
+        yield transaction
+    finally:
+        transaction.rollback()
+
+
+def _where(error: BaseException) -> str:
+    """The place in the application that raised."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{frame.filename}, line {frame.lineno}"

@@ -1,0 +1,129 @@
+"""`protean db` on real databases."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+import psycopg
+import pytest
+from tests.cli.conftest import Shop
+
+TABLES = {"customer", "customer_view", "messages", "outbox", "positions", "inbox", "handlers", "failures"}
+
+
+def test_setup_says_what_it_created_and_then_that_there_is_nothing_to_do(shop: Shop, database_url: str) -> None:
+    first, second = shop.protean("db", "setup"), shop.protean("db", "setup")
+
+    assert first.returncode == second.returncode == 0
+    assert set(first.stdout.strip().removeprefix("default: created ").split(", ")) == TABLES
+    assert second.stdout == "default: nothing to do, every table is there\n"
+    assert tables(database_url) == TABLES
+
+
+def test_setup_as_json(shop: Shop) -> None:
+    assert set(shop.json("db", "setup")["created"]["default"]) == TABLES
+    assert shop.json("db", "setup") == {"created": {"default": []}}
+
+
+def test_setup_works_in_production_where_opening_a_database_creates_nothing(shop: Shop, database_url: str) -> None:
+    shop.env["PROTEAN_ENV"] = "production"
+    looked = shop.protean("outbox", "status")
+    assert looked.returncode == 1
+    assert "`protean db setup` creates missing tables" in looked.stderr
+
+    shop.protean("db", "setup")
+
+    assert tables(database_url) == TABLES
+    assert shop.protean("outbox", "status").returncode == 0
+
+
+@pytest.mark.parametrize("verb", ["drop", "truncate"])
+def test_without_a_terminal_and_without_yes_nothing_is_lost(shop: Shop, database_url: str, verb: str) -> None:
+    shop.register("Ada")
+
+    done = shop.protean("db", verb)
+
+    assert done.returncode == 2
+    assert "add --yes" in done.stderr
+    assert rows(database_url, "customer") == 1
+
+
+def test_truncate_with_yes_empties_every_table_and_says_how_much_it_was(shop: Shop, database_url: str) -> None:
+    shop.register("Ada", "Bob")
+
+    done = shop.protean("db", "truncate", "--yes")
+
+    assert done.returncode == 0
+    assert done.stdout == "emptied 8 tables, 6 rows\n"  # two customers, two messages, two outbox rows
+    assert all(rows(database_url, table) == 0 for table in TABLES)
+
+
+def test_drop_with_yes_drops_every_table(shop: Shop, database_url: str) -> None:
+    shop.register("Ada")
+
+    dropped = shop.json("db", "drop", "--yes")["dropped"]
+
+    assert {loss["table"]: loss["rows"] for loss in dropped}["customer"] == 1
+    assert {loss["table"] for loss in dropped} == TABLES
+    assert tables(database_url) == set()
+
+
+def test_dropping_what_is_not_there_is_no_failure(shop: Shop) -> None:
+    assert shop.protean("db", "drop", "--yes").returncode == 0
+
+
+@pytest.mark.parametrize(("answer", "left", "code"), [("n\n", 1, 1), ("\n", 1, 1), ("y\n", 0, 0)])
+def test_on_a_terminal_the_rows_are_shown_and_the_answer_counts(
+    shop: Shop, database_url: str, answer: str, left: int, code: int
+) -> None:
+    shop.register("Ada")
+
+    ended, shown = on_terminal(shop, answer, "db", "truncate")
+
+    assert ended == code
+    assert "identity: 3 rows would be lost." in shown
+    assert rows(database_url, "customer") == left
+
+
+def test_sqlite_is_set_up_and_dropped_too(shop: Shop, folder: Path) -> None:
+    shop.env["DATABASE_URL"] = f"sqlite:///{folder / 'shop.db'}"
+
+    assert set(shop.json("db", "setup")["created"]["default"]) == TABLES
+    assert len(shop.json("db", "drop", "--yes")["dropped"]) == len(TABLES)
+
+
+def tables(url: str) -> set[str]:
+    with psycopg.connect(url) as connection:
+        found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+    return {name for (name,) in found}
+
+
+def rows(url: str, table: str) -> int:
+    with psycopg.connect(url) as connection:
+        found = connection.execute(f'SELECT count(*) FROM "{table}"').fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+def on_terminal(shop: Shop, answer: str, *arguments: str) -> tuple[int, str]:
+    """Run a command on a pseudo terminal, type the answer; its exit code and everything that was shown."""
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        shop.command(*arguments), cwd=shop.folder, env=shop.env, stdin=terminal, stdout=terminal, stderr=terminal
+    )
+    os.close(terminal)
+    os.write(controller, answer.encode())
+    shown = b""
+    while True:
+        try:
+            part = os.read(controller, 4096)
+        except OSError:  # what Linux says when the last process has left the terminal
+            break
+        if not part:
+            break
+        shown += part
+    os.close(controller)
+    return process.wait(20), shown.decode()
