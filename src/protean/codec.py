@@ -10,14 +10,15 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from pydantic_core import from_json, to_json
 
 from protean.exceptions import DeserializationError
 from protean.message import Message, MessageKind
+from protean.priority import checked
 
-#: Deepest nesting and largest payload that are accepted from anybody, in levels and bytes.
-MAX_DEPTH = 64
+#: Largest envelope that is accepted from anybody, in bytes.
 MAX_BYTES = 8 * 1024 * 1024
 
 _KNOWN = frozenset(
@@ -124,7 +125,7 @@ def _message(data: Any, metadata: dict[str, Any], position: Any, global_position
         raise DeserializationError(f"`data` is {type(data).__name__}, not an object")
     try:
         return Message(
-            id=_text(metadata, "id"),
+            id=str(UUID(_text(metadata, "id"))),
             type=_text(metadata, "type"),
             version=_whole("version", metadata["version"]),
             kind=MessageKind(metadata["kind"]),
@@ -132,7 +133,7 @@ def _message(data: Any, metadata: dict[str, Any], position: Any, global_position
             category=_text(metadata, "category"),
             position=_whole("position", position),
             global_position=_whole("global_position", global_position),
-            priority=_whole("priority", metadata["priority"]),
+            priority=checked(_whole("priority", metadata["priority"])),
             time=datetime.fromisoformat(_text(metadata, "time")),
             data=data,
             correlation_id=metadata.get("correlation_id"),
@@ -147,8 +148,8 @@ def _message(data: Any, metadata: dict[str, Any], position: Any, global_position
 
 def _text(metadata: Mapping[str, Any], key: str) -> str:
     value = metadata[key]
-    if not isinstance(value, str) or not value:
-        raise TypeError(f"metadata `{key}` must be a text, not {value!r:.50}")
+    if not isinstance(value, str) or not value or "\x00" in value:
+        raise TypeError(f"metadata `{key}` must be a text without NUL, not {value!r:.50}")
     return value
 
 

@@ -24,6 +24,7 @@ from protean.elements.payload import PayloadElement
 from protean.elements.registry import Registry
 from protean.exceptions import ConfigurationError
 from protean.handle.executor import Executor
+from protean.handle.retrier import Retrier
 from protean.handle.retry import RetryPolicy
 from protean.message import NewMessage
 from protean.ports.broker import Broker
@@ -67,7 +68,7 @@ class Domain(Declarations):
         self._brokers: dict[str, Broker] = {}
         self._ringer: Ringer | None = None
         self._executors: dict[str, list[Execute]] = {}
-        self._inline = InlineDelivery(self._inline_executors, self.database)
+        self._inline = InlineDelivery(self._inline_executors, self.database, self._retry_inline)
 
     def init(self) -> None:
         """Find the elements in the modules beside this domain's, and check how everything fits together.
@@ -152,10 +153,7 @@ class Domain(Declarations):
 
     def provider_of(self, category: str) -> str:
         """The database that holds the history of a category."""
-        for aggregate in self.registry.aggregates:
-            if aggregate.__protean__.stream_category == category:
-                return aggregate.__protean__.provider
-        return "default"
+        return self.registry.provider_of(category)
 
     def serve_as(self, consumer: str, connections: int) -> None:
         """Open databases under the name of that consumer, with room for so many connections."""
@@ -196,6 +194,15 @@ class Domain(Declarations):
         if self.config.creates_tables:
             database.setup(self.tables.get(provider, []))
         return database
+
+    def _retry_inline(self, provider: str) -> None:
+        """Try again what is due, without an engine; a dead letter has no stream to go to."""
+        executors = {
+            handler.name: Executor(self, handler, provider, self.retry_policy) for handler in self.registry.handlers
+        }
+        retrier = Retrier(self.database(provider), None, executors, lambda _failure: None)
+        while retrier.retry_next(threading.Event()):
+            pass
 
     def _inline_executors(self, category: str) -> list[Execute]:
         executors = self._executors.get(category)

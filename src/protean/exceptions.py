@@ -47,10 +47,6 @@ class NotSupportedError(ProteanError):
     """Raised when a chosen adapter cannot do what was asked of it."""
 
 
-class DuplicateCommandError(ProteanError):
-    """Raised when a command's idempotency key was used before with other contents."""
-
-
 class UnknownTypeError(ProteanError):
     """Raised when a message names a type or a version that this domain does not know (yet)."""
 
@@ -61,6 +57,10 @@ class DeserializationError(ProteanError):
 
 class HistoryRemovedError(ProteanError):
     """Raised when a handler needs messages that retention has removed from the log."""
+
+
+class HandlerDiedError(ProteanError):
+    """Recorded for a message whose handling ended the process, several times."""
 
 
 class DatabaseError(ProteanError):

@@ -18,13 +18,13 @@ def stopping() -> Iterator[threading.Event]:
 
 
 class Clock:
-    """Each look takes a second."""
+    """Each look takes a twentieth of a second."""
 
     def __init__(self) -> None:
         self.now = 0.0
 
     def __call__(self) -> float:
-        self.now += 1.0
+        self.now += 0.05
         return self.now
 
 
@@ -77,8 +77,10 @@ def test_slots_of_a_process_that_died_are_opened_and_no_others() -> None:
 
 def test_a_guaranteed_share_lets_backfill_work_under_endless_production(stopping: threading.Event) -> None:
     gate = LaneGate()
-    gate.slot(0).close()
     passage = Passage(gate, min_share=0.25, clock=Clock())
+    passage.wait(stopping)
+    passage.worked(1000.0)  # through an open gate: that is nobody's share
+    gate.slot(0).close()
     worked = waited = 0.0
     for _ in range(50):
         before = passage._clock()
@@ -86,4 +88,4 @@ def test_a_guaranteed_share_lets_backfill_work_under_endless_production(stopping
         waited += passage._clock() - before
         passage.worked(1.0)
         worked += 1.0
-    assert worked / (worked + waited) >= 0.1
+    assert worked / (worked + waited) >= 0.2

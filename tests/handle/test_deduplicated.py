@@ -53,3 +53,17 @@ def test_an_attempt_counts_before_the_handler_runs(bank: Any) -> None:
     (again,) = transaction.failures.claim(FailureFilter(), 10, 0.0)
     transaction.commit()
     assert (failure.attempts, again.attempts) == (2, 3)
+
+
+def test_a_copy_of_a_dead_message_does_not_bring_it_back_to_life(bank: Any) -> None:
+    bank.open("a")
+    bank.rename("a", "Ann")
+    bank.fails = {"post a"}
+    postman = bank.executor("Postman", RetryPolicy(max_retries=0))
+    first = postman.execute(bank.deliveries("a"), grouped=False, go_on=always)
+    second = postman.execute(bank.deliveries("a"), grouped=False, go_on=always)
+    transaction = bank.domain.database().transaction()
+    (failure,) = transaction.failures.find(FailureFilter(), 10)
+    transaction.rollback()
+    assert [outcome.verdict for outcome in (first[1], second[1])] == [Verdict.DEAD, Verdict.DEAD]
+    assert (failure.state, failure.attempts) == (FailureState.DEAD, 1)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from protean.exceptions import ExpectedVersionError, TransientDatabaseError
 from protean.handle.retry import RetryPolicy
 from protean.ports.handling import Verdict
 from protean.ports.progress import FailureFilter, FailureState
@@ -248,7 +250,9 @@ def test_two_consumers_with_the_same_messages_apply_them_once(bank: Any, togethe
 def test_a_group_stops_when_production_needs_the_way(bank: Any) -> None:
     account = account_with(bank, 5)
     answers = iter([True, True, False])
-    outcomes = bank.executor().execute(bank.deliveries(account), grouped=True, go_on=lambda: next(answers))
+    executor = bank.executor()
+    executor._fitting = 10
+    outcomes = executor.execute(bank.deliveries(account), grouped=True, go_on=lambda: next(answers))
     assert len(outcomes) == 3
     assert bank.applied(account) == [0, 1, 2]
 
@@ -266,3 +270,75 @@ def test_what_a_handler_causes_has_the_priority_and_the_cause_of_its_message(ban
     log = bank.log("a")
     assert [priority for priority, _ in seen] == [Priority.NORMAL, Priority.LOW]
     assert [cause.message_id for _, cause in seen] == [message.id for message in log]
+
+
+@pytest.mark.parametrize(
+    ("good", "poison"),
+    [
+        (b'"priority":0', b'"priority":1000'),
+        (b'"stream_name":"account-a"', b'"stream_name":"account-\\u0000"'),
+        (b'"id":"', b'"id":"not a uuid '),
+        (b'"position":0', b'"position":"first"'),
+    ],
+)
+def test_poisoned_metadata_is_a_dead_letter_and_no_reason_to_stop(bank: Any, good: bytes, poison: bytes) -> None:
+    account = account_with(bank, 0)
+    (delivery,) = bank.deliveries(account)
+    assert good in delivery.payload
+    bad = type(delivery)("1-1", "account", "primary", delivery.payload.replace(good, poison))
+    outcomes = execute(bank, [bad, delivery])
+    assert [outcome.verdict for outcome in outcomes] == [Verdict.DEAD, Verdict.HANDLED]
+
+
+def test_a_message_whose_processes_died_is_set_aside_unhandled(bank: Any) -> None:
+    account = account_with(bank, 0)
+    (delivery,) = bank.deliveries(account)
+    (outcome,) = execute(bank, [dataclasses.replace(delivery, suspected=True)])
+    assert (outcome.verdict, outcome.failure.error_type) == (Verdict.RETRY, "HandlerDiedError")
+    assert bank.calls == []
+
+
+def test_a_database_error_that_never_passes_becomes_the_messages_failure(bank: Any) -> None:
+    account_with(bank, 0, "a")
+    account_with(bank, 0, "b")
+
+    def deadlock(event: Any) -> None:
+        if event.account_id == "a":
+            raise TransientDatabaseError("always")
+
+    bank.between = deadlock
+    outcomes = execute(bank, bank.deliveries("a") + bank.deliveries("b"), grouped=True)
+    assert [outcome.verdict for outcome in outcomes] == [Verdict.RETRY, Verdict.HANDLED]
+
+
+def test_a_handler_that_always_loses_the_race_is_dead_in_the_end(bank: Any) -> None:
+    account = account_with(bank, 0)
+
+    def race(event: Any) -> None:
+        raise ExpectedVersionError("somebody was faster")
+
+    bank.between = race
+    executor = bank.executor(policy=EAGER)
+    execute(bank, bank.deliveries(account), executor=executor)
+    (failure,) = due_failures(bank)
+    assert executor.retry(failure).state is FailureState.DEAD
+
+
+def test_a_group_grows_with_what_fits_and_locks_no_more_than_it_takes(bank: Any) -> None:
+    accounts = [account_with(bank, 0, f"x{number}") for number in range(6)]
+    deliveries = [delivery for account in accounts for delivery in bank.deliveries(account)]
+    executor = bank.executor()
+    taken = [len(executor.execute(deliveries[start:], grouped=True, go_on=always)) for start in (0, 1, 3)]
+    assert taken == [1, 2, 3]
+
+
+def test_a_retry_that_somebody_else_has_settled_changes_nothing(bank: Any) -> None:
+    account = account_with(bank, 1)
+    bank.fails = {"a:1"}
+    executor = bank.executor(policy=EAGER)
+    execute(bank, bank.deliveries(account), executor=executor)
+    (failure,) = due_failures(bank)
+    transaction = bank.domain.database().transaction()
+    assert transaction.failures.remove(failure.handler, failure.message_id)
+    transaction.commit()
+    assert executor.retry(failure) is None

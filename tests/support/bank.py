@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from protean import Domain, codec, current_domain, handle, on
+from protean.exceptions import ValidationError
 from protean.fields import Identifier, Integer, String
 from protean.handle.executor import Executor
 from protean.handle.retry import RetryPolicy
@@ -26,6 +27,8 @@ class Bank:
     Deposit: Any
     Rename: Any
     Audit: Any
+    Break: Any
+    events: dict[str, Any]
     fails: set[str] = field(default_factory=set)
     between: Callable[[Any], None] = lambda event: None
     calls: list[tuple[str, int]] = field(default_factory=list)
@@ -96,7 +99,7 @@ def build_bank(config: dict[str, Any]) -> Bank:  # noqa: C901  # a list of decla
     @domain.event(part_of="Account")
     class Renamed:
         account_id: Identifier(required=True)
-        owner: String(required=True)
+        owner: String(required=True, max_length=3_000_000)
         number: Integer(required=True)
 
     @domain.event(part_of="Account")
@@ -107,7 +110,7 @@ def build_bank(config: dict[str, Any]) -> Bank:  # noqa: C901  # a list of decla
     @domain.aggregate
     class Account:
         balance: Integer(default=0)
-        owner: String()
+        owner: String(max_length=3_000_000)
         number: Integer(default=0)
 
         def change(self, event: Any, **values: Any) -> None:
@@ -126,10 +129,16 @@ def build_bank(config: dict[str, Any]) -> Bank:  # noqa: C901  # a list of decla
     @domain.command(part_of=Account)
     class Rename:
         account_id: Identifier(required=True)
-        owner: String(required=True)
+        owner: String(required=True, max_length=3_000_000)
 
     @domain.command(part_of=Account)
     class Audit:
+        account_id: Identifier(required=True)
+
+    @domain.command(part_of=Account)
+    class Break:
+        """Changes the account, raises an event, and fails."""
+
         account_id: Identifier(required=True)
 
     @domain.command_handler(part_of=Account)
@@ -157,6 +166,12 @@ def build_bank(config: dict[str, Any]) -> Bank:  # noqa: C901  # a list of decla
             account.change(Renamed, owner=command.owner)
             accounts.add(account)
 
+        @handle(Break)
+        def break_(self, command: Any) -> None:
+            account = current_domain.repository_for(Account).get(command.account_id)
+            account.change(Audited)
+            raise ValidationError({"account_id": ["is broken"]})
+
         @handle(Audit)
         def audit(self, command: Any) -> None:
             accounts = current_domain.repository_for(Account)
@@ -170,13 +185,13 @@ def build_bank(config: dict[str, Any]) -> Bank:  # noqa: C901  # a list of decla
 
         account_id: Identifier(identifier=True)
         balance: Integer(default=0)
-        owner: String()
+        owner: String(max_length=3_000_000)
         applied: list[int] = []
 
     @domain.projection
     class Owner:
         account_id: Identifier(identifier=True)
-        owner: String()
+        owner: String(referenced_as="held_by", max_length=3_000_000)
         renames: Integer(default=0)
 
     @domain.projector(projector_for=Ledger, aggregates=[Account])
@@ -229,6 +244,17 @@ def build_bank(config: dict[str, Any]) -> Bank:  # noqa: C901  # a list of decla
             if f"post {event.account_id}" in bank.fails:
                 raise ValueError("no stamps")
 
-    bank = Bank(domain, Account, Ledger, Owner, Open, Deposit, Rename, Audit)
+    bank = Bank(
+        domain,
+        Account,
+        Ledger,
+        Owner,
+        Open,
+        Deposit,
+        Rename,
+        Audit,
+        Break,
+        {event.__name__: event for event in (Opened, Deposited, Renamed, Audited)},
+    )
     domain.init()
     return bank

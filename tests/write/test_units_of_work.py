@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from tests.support.bank import Bank
+from tests.support.bank import Bank, build_bank
 
 from protean import UnitOfWork
-from protean.exceptions import ConfigurationError, ExpectedVersionError, ObjectNotFoundError, ValidationError
+from protean.elements.aggregate import raised_events
+from protean.exceptions import (
+    ConfigurationError,
+    ExpectedVersionError,
+    InvalidOperationError,
+    ObjectNotFoundError,
+    ValidationError,
+)
 from protean.priority import Priority, processing_priority
 
 
@@ -240,3 +248,75 @@ def test_inside_a_unit_of_work_a_lost_race_is_the_whole_units(bank: Bank) -> Non
 def test_only_what_is_stored_has_a_repository(bank: Bank) -> None:
     with pytest.raises(ConfigurationError, match="Deposit is neither"):
         bank.domain.repository_for(bank.Deposit)
+
+
+def test_events_of_a_save_that_was_refused_are_written_when_it_is_saved_after_all(bank: Bank) -> None:
+    bank.open("taken")
+    accounts = bank.domain.repository_for(bank.account)
+    stale = accounts.get("taken")
+    bank.deposit("taken", 1)
+    stale.change(bank.events["Deposited"], amount=5)
+    with pytest.raises(ExpectedVersionError):
+        accounts.add(stale)
+    accounts.remove(accounts.get("taken"))
+    again = bank.account(id="taken")
+    again.change(bank.events["Deposited"], amount=5)
+    accounts.add(again)
+    assert [event.amount for event in raised_events(stale)] == [5]
+
+
+def test_a_part_that_failed_and_was_caught_makes_the_whole_fail(bank: Bank) -> None:
+    def swallows() -> None:
+        with UnitOfWork():
+            bank.open("a")
+            with suppress(ValidationError):
+                bank.domain.process(bank.Break(account_id="a"))
+
+    with pytest.raises(InvalidOperationError, match="failed and was caught"):
+        swallows()
+    assert bank.log("a") == []
+
+
+def test_objects_in_hand_see_what_a_statement_changed_behind_their_backs(bank: Bank) -> None:
+    ledgers = bank.domain.repository_for(bank.ledger)
+    ledgers.add(bank.ledger(account_id="a", balance=0))
+    with UnitOfWork():
+        ledgers.get("a")
+        ledgers.query.filter(account_id="a").update(balance=10)
+        ledgers.get("a").balance += 5
+    assert ledgers.get("a").balance == 15
+
+
+def test_units_of_work_of_two_domains_do_not_mix(bank: Bank) -> None:
+    other = build_bank({})
+    with UnitOfWork(bank.domain):
+        bank.open("a")
+        other.open("b")
+        assert other.domain.repository_for(other.account).get("b").id == "b"
+    assert bank.domain.repository_for(bank.account).get_or_none("b") is None
+    other.domain.close()
+
+
+def test_a_list_filled_in_place_counts_as_given(bank: Bank) -> None:
+    ledgers = bank.domain.repository_for(bank.ledger)
+    ledgers.add(bank.ledger(account_id="a", owner="Ann"))
+    row = bank.ledger(account_id="a")
+    row.applied.append(7)
+    ledgers.add(row)
+    assert (ledgers.get("a").applied, ledgers.get("a").owner) == ([7], "Ann")
+
+
+def test_queries_know_fields_by_their_names_whatever_their_columns_are_called(bank: Bank) -> None:
+    owners = bank.domain.repository_for(bank.owners)
+    for number, name in enumerate(("Cid", "Ann", "Bea")):
+        owners.add(bank.owners(account_id=f"{number}", owner=name))
+    assert [row.owner for row in owners.query.filter(owner__gte="B").order_by("-owner")] == ["Cid", "Bea"]
+    owners.add(bank.owners(account_id="1", owner="Zoe"))
+    assert owners.get("1").owner == "Zoe"
+
+
+def test_a_payload_too_large_for_its_readers_is_refused_before_it_is_committed(bank: Bank) -> None:
+    bank.open("a")
+    with pytest.raises(ValidationError, match="characters, more than"):
+        bank.domain.process(bank.Rename(account_id="a", owner="x" * 2_000_000))
+    assert len(bank.log("a")) == 1

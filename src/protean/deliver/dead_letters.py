@@ -1,15 +1,20 @@
 """Dead letters on the stream beside the lane, told so that `redis-cli XRANGE` explains itself.
 
-The failures table is what counts; this is its copy for people with a broker at hand.
+The failures table is what counts. This is a copy for people with a broker at hand, made as well as it can be: after
+a crash it may be there twice, or missing.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from protean.deliver.lanes import dead_letter_stream
+from protean.exceptions import BrokerError
 from protean.ports.broker import DeadLetters
 from protean.ports.progress import Failure
+
+logger = logging.getLogger(__name__)
 
 
 class Undertaker:
@@ -20,7 +25,17 @@ class Undertaker:
         self._payload_of = payload_of
 
     def bury(self, failure: Failure) -> None:
-        """Write the dead letter. A crash right after may write it twice; never not at all."""
+        """Write the dead letter, if the broker takes it: a full one must not stop the lane, which would never empty."""
+        try:
+            self._write(failure)
+        except BrokerError as error:
+            logger.warning(
+                "The dead letter of %s is in the failures table only, `protean dlq` shows it: %s",
+                failure.message_id,
+                error,
+            )
+
+    def _write(self, failure: Failure) -> None:
         self._dead_letters.bury(
             dead_letter_stream(failure.stream),
             {

@@ -13,8 +13,9 @@ from mmap import mmap
 
 #: How many primary threads of one server can be told apart; more share slots, which only closes the gate longer.
 SLOTS = 4096
-#: Seconds between looks at a closed gate. Shorter burns the core that production is using.
-LOOK_INTERVAL = 0.0005
+#: Seconds between looks at a closed gate, doubling from the first to the last. Shorter burns the core that
+#: production is using.
+LOOK_FIRST, LOOK_LAST = 0.0005, 0.008
 #: Seconds over which backfill's share is accounted; what happened earlier fades.
 SHARE_WINDOW = 10.0
 
@@ -66,23 +67,27 @@ class Passage:
         self._clock = clock
         self._worked = 0.0
         self._waited = 0.0
+        self._was_closed = False
 
     def wait(self, stopping: threading.Event) -> None:
         """Return when backfill may handle a message, or when `stopping` is set."""
-        if not self._gate.closed:
+        self._was_closed = self._gate.closed
+        if not self._was_closed:
             return
-        began = self._clock()
+        began, pause = self._clock(), LOOK_FIRST
         while not stopping.is_set() and self._gate.closed:
             if self._owed(self._clock() - began):
                 break
-            time.sleep(LOOK_INTERVAL)
+            time.sleep(pause)
+            pause = min(pause * 2, LOOK_LAST)
         self._waited += self._clock() - began
         self._fade()
 
     def worked(self, seconds: float) -> None:
-        """Tell how long backfill has just worked."""
-        self._worked += seconds
-        self._fade()
+        """Tell how long backfill has just worked. Only work past a closed gate is taken from the share."""
+        if self._was_closed:
+            self._worked += seconds
+            self._fade()
 
     @property
     def open(self) -> bool:

@@ -55,6 +55,7 @@ class Relay:
         self._settings = settings
         self._bell = threading.Event()
         self._backoff = 0.0
+        self._limit = settings.batch
 
     def wake(self) -> None:
         """There is something new. During a batch it means: look again afterwards."""
@@ -82,25 +83,27 @@ class Relay:
     def _empty(self, stopping: threading.Event) -> None:
         """Publish batches until one is not full."""
         while not stopping.is_set():
-            # After a lost reply one row is enough to find out whether the broker takes anything again.
-            limit = 1 if self._backoff else self._settings.batch
+            limit = self._limit
             settled = self.publish_batch(limit)
+            if settled is None:
+                return  # another relay is at it
             if self._backoff:
                 logger.info("The %s relay works again", self._claim.name)
                 self._backoff = 0.0
+            self._limit = min(limit * 2, self._settings.batch)
             if settled < limit:
                 return
             if self._settings.pause:
                 stopping.wait(self._settings.pause)
 
-    def publish_batch(self, limit: int) -> int:
-        """Claim, publish and mark up to `limit` rows; how many were settled, 0 while another relay is at it.
+    def publish_batch(self, limit: int) -> int | None:
+        """Claim, publish and mark up to `limit` rows; how many were settled, None while another relay is at it.
 
         Raises BrokerUnavailableError, with nothing marked, when the broker's answer is unknown.
         """
         with self._outbox.claim(self._claim, limit) as batch:
-            if batch is None or not batch.rows:
-                return 0
+            if batch is None:
+                return None
             routed = [(row, stream) for row in batch.rows if (stream := self._route(row)) is not None]
             refused = self._publish(batch, routed)
             batch.published([row.id for row in batch.rows if row.id not in refused])
@@ -148,6 +151,9 @@ class Relay:
         if not self._backoff:
             logger.warning("The %s relay waits; rows stay in the outbox: %s", self._claim.name, error)
         self._backoff = min(self._backoff * 2, BACKOFF_LAST) if self._backoff else BACKOFF_FIRST
+        # One row is enough to find out whether the broker takes anything again; then more, so that a broker which
+        # is only slow is not sent the same large batch over and over.
+        self._limit = 1
 
 
 def _envelope(row: OutboxRow) -> bytes:

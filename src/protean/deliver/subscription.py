@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from protean.deliver.gate import GateSlot, Passage
@@ -21,8 +21,10 @@ logger = logging.getLogger(__name__)
 
 #: Longest wait for the first entry of a read, in seconds. Longer saves idle commands and delays shutdown.
 READ_BLOCK = 1.0
-#: Seconds between looks for entries that dead consumers left behind.
-RECLAIM_INTERVAL = 2.0
+#: Seconds between looks for entries that dead consumers left behind; it takes two looks to believe it.
+RECLAIM_INTERVAL = 1.0
+#: Processes that died with an entry in hand before it is taken for the cause.
+SUSPECTED_AFTER = 3
 #: Seconds to wait after the broker or the database failed: doubles from the first to the last.
 BACKOFF_FIRST, BACKOFF_LAST = 0.1, 5.0
 #: Entries in hand from which a primary lane, too, puts several messages into one transaction.
@@ -88,6 +90,7 @@ class Subscription:
         self._last_read_was_full = False
         self._own_pending_after: str | None = "0"
         self._reclaim_at = 0.0
+        self._absent: list[str] = []
         self._backoff = 0.0
 
     def run(self, stopping: threading.Event) -> None:
@@ -116,6 +119,7 @@ class Subscription:
         except BrokerError as error:
             # A lost reply may have left entries pending in our name: look there before reading on.
             self._own_pending_after = "0"
+            self._absent = []
             self._hand.clear()
             self._wait_for("broker", error, stopping)
         except DatabaseError as error:
@@ -160,18 +164,21 @@ class Subscription:
             self._reclaim_at = time.monotonic() + RECLAIM_INTERVAL
             if left_behind := self._left_behind():
                 self._reclaim_at = 0.0
-                return self._deliveries(left_behind)
-        entries = self._broker.read(
-            self.route.stream, self.route.handler, self._consumer, self._settings.batch, READ_BLOCK
-        )
+                return self._suspecting(left_behind)
+        block = 0.0 if self._last_read_was_full else READ_BLOCK  # more is likely: do not close the gate waiting for it
+        entries = self._broker.read(self.route.stream, self.route.handler, self._consumer, self._settings.batch, block)
         self._last_read_was_full = len(entries) >= self._settings.batch
         return self._deliveries(entries)
 
     def _left_behind(self) -> list[Entry]:
-        """Entries of one dead consumer, now ours."""
-        for dead in self._broker.absent(self.route.stream, self.route.handler):
-            if dead == self._consumer:
-                continue
+        """Entries of one dead consumer, now ours.
+
+        Dead is who was without a sign of life twice in a row: after a pause of the broker itself everybody is for
+        a moment.
+        """
+        absent = [name for name in self._broker.absent(self.route.stream, self.route.handler) if name != self._consumer]
+        dead_again, self._absent = [name for name in absent if name in self._absent], absent
+        for dead in dead_again:
             self._bereave(dead)
             entries = self._broker.claim(
                 self.route.stream, self.route.handler, dead, self._consumer, self._settings.batch
@@ -186,6 +193,11 @@ class Subscription:
                 )
                 return entries
         return []
+
+    def _suspecting(self, entries: Sequence[Entry]) -> list[Delivery]:
+        """Entries of a dead consumer. What killed the processes that had them is most likely the first that is left."""
+        first, *others = self._deliveries(entries)
+        return [replace(first, suspected=entries[0].deliveries >= SUSPECTED_AFTER), *others]
 
     def _deliveries(self, entries: Sequence[Entry]) -> list[Delivery]:
         return [Delivery(entry.id, self.route.stream, self.route.lane, entry.payload) for entry in entries]
@@ -228,9 +240,10 @@ class Subscription:
         failure = outcome.failure
         if outcome.verdict is Verdict.HANDLED:
             logger.info("[%s] Processing %s (ID: %s...) -- acked", *head)
-        elif outcome.verdict is Verdict.BLOCKED:
-            logger.info("[%s] Processing %s (ID: %s...) -- waits behind an earlier failure", *head)
-        elif outcome.verdict is Verdict.RETRY and failure is not None:
+        elif failure is None:
+            what = "waits behind an earlier failure" if outcome.verdict is Verdict.BLOCKED else "has failed before"
+            logger.info("[%s] Processing %s (ID: %s...) -- %s", *head, what)
+        elif failure.state is FailureState.WAITING:
             logger.warning(
                 "[%s] Processing %s (ID: %s...) -- failed, attempt %d, again at %s: %s: %s",
                 *head,
@@ -239,7 +252,7 @@ class Subscription:
                 failure.error_type,
                 failure.error,
             )
-        elif failure is not None:
+        else:
             logger.error(
                 "[%s] Processing %s (ID: %s...) -- dead after %d attempts: %s: %s",
                 *head,

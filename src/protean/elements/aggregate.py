@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from protean.elements.element import StatefulElement
@@ -53,6 +54,11 @@ def raised_events(aggregate: Aggregate) -> tuple[EventElement, ...]:
 def clear_events(aggregate: Aggregate) -> None:
     """Forget the events raised: they are committed, or never will be."""
     _private(aggregate)["_events"].clear()
+
+
+def give_back_events(aggregate: AggregateElement, events: Sequence[EventElement]) -> None:
+    """Put events back in front of those raised since: what they were part of was not saved."""
+    _private(aggregate)["_events"][:0] = events
 
 
 def version_of(aggregate: Aggregate) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -121,6 +122,17 @@ class _Resolution:
         if projector:
             projection = self._element(cls, "projector_for", info.options.get("projector_for"), ProjectionElement)
         methods = self._methods(cls, ElementKind.EVENT)
+        for event in methods:
+            source = event.__protean__.part_of
+            if projection is None or not isinstance(source, type) or not issubclass(source, AggregateElement):
+                continue
+            here, there = projection.__protean__.provider, source.__protean__.provider
+            if here != there:
+                self.problems.append(
+                    f"{cls.__name__} keeps {projection.__name__} in the database {here!r} and {event.__name__} is in "
+                    f"{there!r}: a projector writes where its events are, so that both happen or neither; use an event "
+                    "handler"
+                )
         return HandlerSpec(
             name=info.name,
             kind=info.kind,
@@ -169,6 +181,12 @@ class _Resolution:
                 self.problems.append(
                     f"{cls.__name__}.{name} handles the {found.__protean__.kind} {found.__name__}; "
                     f"here only {kind}s are handled"
+                )
+            elif inspect.isgeneratorfunction(method) or inspect.isasyncgenfunction(method):
+                self.problems.append(f"{cls.__name__}.{name} is a generator: it would run when nobody is looking")
+            elif kind is ElementKind.COMMAND and inspect.iscoroutinefunction(method):
+                self.problems.append(
+                    f"{cls.__name__}.{name} is async; a command is handled where it is processed, in plain code"
                 )
             elif found in methods:
                 self.problems.append(

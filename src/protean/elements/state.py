@@ -42,6 +42,22 @@ def restore(cls: type[S], row: Mapping[str, Any], version: int = -1) -> S:
     The row is remembered (`loaded_row`), and nothing counts as explicitly set. Raises DeserializationError when
     the row lacks a column, or holds what the field's enum or content type does not know (any more).
     """
+    values = _values(cls, row)
+    element = cls.__new__(cls)
+    _set(element, "__dict__", values)
+    _set(element, "__pydantic_fields_set__", set())
+    _set(element, "__pydantic_extra__", None)
+    _set(element, "__pydantic_private__", history(row, version))
+    return element
+
+
+def refill(element: StatefulElement, row: Mapping[str, Any]) -> None:
+    """Give the object the values of its row as it is now, whatever it held."""
+    _set(element, "__dict__", _values(type(element), row))
+    set_loaded_row(element, row)
+
+
+def _values(cls: type[StatefulElement], row: Mapping[str, Any]) -> dict[str, Any]:
     info = cls.__protean__
     try:
         values = {name: row[column] for name, column in info.columns.names}
@@ -54,12 +70,7 @@ def restore(cls: type[S], row: Mapping[str, Any], version: int = -1) -> S:
         ) from None
     except ValueError as error:
         raise DeserializationError(f"a row of {info.schema_name} does not fit {info.name}: {error}") from None
-    element = cls.__new__(cls)
-    _set(element, "__dict__", values)
-    _set(element, "__pydantic_fields_set__", set())
-    _set(element, "__pydantic_extra__", None)
-    _set(element, "__pydantic_private__", history(row, version))
-    return element
+    return values
 
 
 def loaded_row(element: StatefulElement) -> Mapping[str, Any] | None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from protean.exceptions import ProteanError
 from protean.handle.failing import failed_again, first_failure
 from protean.handle.invocation import HandlerFailed, Invocation
 from protean.handle.retry import RetryPolicy
 from protean.message import Message
 from protean.ports.handling import Delivery, Outcome, Verdict
-from protean.ports.progress import Failure, FailureState
+from protean.ports.progress import Failure, FailureFilter, FailureState
 from protean.write.conflicts import CONFLICTS, INFRASTRUCTURE
 from protean.write.context import ActiveDomain
 from protean.write.unit_of_work import UnitOfWork
+
+_VERDICTS = {
+    FailureState.WAITING: Verdict.RETRY,
+    FailureState.DEAD: Verdict.DEAD,
+    FailureState.ARCHIVED: Verdict.HANDLED,
+}
 
 
 class DeduplicatedHandling:
@@ -33,10 +38,19 @@ class DeduplicatedHandling:
         return Outcome(Verdict.HANDLED, message.id, message.type, applied=applied)
 
     def failed(self, delivery: Delivery, message: Message, error: BaseException) -> Outcome:
-        """Record that the message could not be handled because of `error`."""
-        failure = self.save(first_failure(self._handler, message, delivery, error, self._policy))
-        verdict = Verdict.DEAD if failure.state is FailureState.DEAD else Verdict.RETRY
-        return Outcome(verdict, message.id, message.type, failure)
+        """Record that the message could not be handled because of `error`.
+
+        Of a copy that is delivered once more, the story that is written down already goes on as it was.
+        """
+        failure = first_failure(self._handler, message, delivery, error, self._policy)
+        with UnitOfWork(self._domain) as unit:
+            failures = unit.transaction(self._provider).failures
+            known = failures.find(FailureFilter(handlers=(self._handler,), message_id=message.id), 1)
+            if not known:
+                failures.save(failure)
+        if known:
+            return Outcome(_VERDICTS[known[0].state], message.id, message.type)
+        return Outcome(_VERDICTS[failure.state], message.id, message.type, failure)
 
     def retry(self, failure: Failure, message: Message) -> Failure | None:
         """Try a claimed failure again; the failure left, None if all is well."""
@@ -64,6 +78,8 @@ class DeduplicatedHandling:
                     transaction.failures.remove(self._handler, settles.message_id)
         except (*INFRASTRUCTURE, *CONFLICTS):
             raise
-        except ProteanError as error:
+        except HandlerFailed:
+            raise
+        except Exception as error:  # also a field's own validator, or a value that no column can keep
             raise HandlerFailed(message, error) from error
         return applied

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from protean import codec
 from protean.elements.handlers import HandlerSpec
-from protean.exceptions import DeserializationError, ExpectedVersionError, HistoryRemovedError
+from protean.exceptions import DeserializationError, HandlerDiedError, HistoryRemovedError
 from protean.handle.deduplicated import DeduplicatedHandling
 from protean.handle.failing import failed_again, unreadable
 from protean.handle.invocation import HandlerFailed, Invocation
@@ -15,14 +15,19 @@ from protean.handle.sequenced import UNREADABLE, Item, SequencedHandling
 from protean.message import Message
 from protean.ports.handling import Delivery, Outcome, Verdict
 from protean.ports.progress import Failure
-from protean.write.conflicts import repeating
+from protean.write.conflicts import CONFLICTS, repeating
 from protean.write.context import ActiveDomain
 from protean.write.tables import has_text_key
 from protean.write.unit_of_work import UnitOfWork
 
+#: Messages of one group commit at most, whatever the subscription reads at a time.
+LARGEST_GROUP = 1_000
+#: What is recorded of a message that nobody survived.
+DIED = "the processes in which {} handled this ended without a word: killed, out of memory, or a crash in native code"
+
 
 class Executor:
-    """Runs one handler class; used by one thread at a time. `provider` names the database of its effects."""
+    """Runs one handler class. `provider` names the database of its effects."""
 
     def __init__(
         self, domain: ActiveDomain, handler: HandlerSpec, provider: str, policy: RetryPolicy = RetryPolicy()
@@ -31,6 +36,7 @@ class Executor:
         self._handler = handler
         self._provider = provider
         self._policy = policy
+        self._fitting = 1
         self._invocation = Invocation(domain, handler)
         self._sequenced = (
             SequencedHandling(
@@ -50,7 +56,8 @@ class Executor:
         """See `protean.ports.handling.Execute`."""
         known: list[Outcome | None] = []  # None: to be handled
         items: list[Item] = []
-        for delivery in deliveries:
+        grouped = grouped and self._sequenced is not None
+        for delivery in deliveries[: self._fitting] if grouped else deliveries:
             read = self._read(delivery)
             known.append(None if isinstance(read, Message) else read)
             if isinstance(read, Message):
@@ -62,7 +69,13 @@ class Executor:
             if settled is None:
                 break
             outcomes.append(settled)
+        if grouped:
+            self._fit(len(known), len(outcomes))
         return outcomes
+
+    def _fit(self, offered: int, taken: int) -> None:
+        """Offer the next group what is likely to fit its time: it locks, for everybody, all that it is offered."""
+        self._fitting = min(offered * 2, LARGEST_GROUP) if taken == offered else max(taken, 1)
 
     def _handle(self, items: Sequence[Item], grouped: bool, go_on: Callable[[], bool]) -> list[Outcome]:
         if grouped and len(items) > 1 and self._sequenced is not None:
@@ -79,9 +92,7 @@ class Executor:
                 return repeating(lambda: sequenced.retry(failure))
             message = self._from_log(failure.message_id)
             return repeating(lambda: self._deduplicated.retry(failure, message))
-        except ExpectedVersionError:
-            return failure  # others were faster every time: its lease brings it back
-        except UNREADABLE as error:
+        except (*UNREADABLE, *CONFLICTS) as error:
             return self._deduplicated.save(failed_again(failure, error, self._policy))
 
     def _read(self, delivery: Delivery) -> Message | Outcome:
@@ -111,7 +122,7 @@ class Executor:
         except HandlerFailed as failed:
             ids = [message.id for _, message in items]
             alone = ids.index(failed.message.id) + 1 if failed.message.id in ids else len(ids)
-        except ExpectedVersionError:
+        except CONFLICTS:
             alone = len(items)
         return self._one_by_one(items[:alone], go_on)
 
@@ -125,15 +136,17 @@ class Executor:
 
     def _single(self, delivery: Delivery, message: Message) -> Outcome:
         handling = self._sequenced or self._deduplicated
+        if delivery.suspected:
+            return handling.failed(delivery, message, HandlerDiedError(DIED.format(self._handler.name)))
         try:
             return repeating(lambda: handling.single(delivery, message))
-        except ExpectedVersionError as error:
+        except CONFLICTS as error:
             return handling.failed(delivery, message, error)
 
     def _preload(self, unit: UnitOfWork, messages: Sequence[Message]) -> None:
         """Fetch the projection's rows that have the messages' aggregates' identities: most handlers ask for those."""
         projection = self._handler.projection
-        if projection is not None and has_text_key(projection):
+        if len(messages) > 1 and projection is not None and has_text_key(projection):
             identities = {message.stream_name.removeprefix(f"{message.category}-") for message in messages}
             unit.preload(projection, identities)
 

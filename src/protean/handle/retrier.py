@@ -15,8 +15,6 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between looks for what is due.
 LOOK_INTERVAL = 1.0
-#: Failures claimed at a time.
-BATCH = 20
 #: Seconds a claimed failure belongs to its claimer; a crash delays the next attempt by at most this.
 LEASE = 30.0
 
@@ -49,30 +47,30 @@ class Retrier:
         """Retry what is due until `stopping` is set."""
         while not stopping.wait(LOOK_INTERVAL):
             try:
-                while self.retry_due(stopping) == BATCH:
+                while not stopping.is_set() and self.retry_next(stopping):
                     pass
             except (DatabaseError, BrokerError) as error:
                 logger.warning("Retries of the %s lane wait: %s", self._which.lane, error)
 
-    def retry_due(self, stopping: threading.Event) -> int:
-        """Retry one batch of what is due; how many."""
+    def retry_next(self, stopping: threading.Event) -> bool:
+        """Retry the one that is due longest; whether there was one.
+
+        One at a time, claimed when its turn has come: a claim counts as an attempt, and runs out.
+        """
+        self._yield(stopping)
         claimed = self._claim()
         for failure in claimed:
-            self._yield(stopping)
-            if stopping.is_set():
-                break  # its lease brings it back
             self._retry(failure)
-        return len(claimed)
+        return bool(claimed)
 
     def _claim(self) -> list[Failure]:
         transaction = self._database.transaction()
         try:
-            claimed = transaction.failures.claim(self._which, BATCH, LEASE)
-            if claimed:
-                transaction.commit()
-            return claimed
+            claimed = transaction.failures.claim(self._which, 1, LEASE)
+            transaction.commit()
         finally:
             transaction.rollback()
+        return claimed
 
     def _retry(self, failure: Failure) -> None:
         left = self._executors[failure.handler].retry(failure)

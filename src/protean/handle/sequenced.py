@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from protean.exceptions import DeserializationError, HistoryRemovedError, ProteanError
+from protean.exceptions import DeserializationError, HistoryRemovedError
 from protean.handle.decision import Step, next_step
 from protean.handle.failing import failed_again, first_failure
 from protean.handle.invocation import HandlerFailed, Invocation
@@ -155,7 +155,7 @@ class SequencedHandling:
                 unit.transaction(self._provider).positions.move(self._handler, moved)
         except (*INFRASTRUCTURE, *CONFLICTS):
             raise
-        except ProteanError as error:
+        except Exception as error:  # also a field's own validator, or a value that no column can keep
             raise HandlerFailed(last, error) from error
 
     def _catch_up(self, stream_name: str, before: int) -> None:
@@ -217,7 +217,7 @@ class SequencedHandling:
             transaction.positions.block(self._handler, failure.stream_name, False)
             return True
 
-    def _refail(self, failure: Failure, failed: HandlerFailed) -> Failure:
+    def _refail(self, failure: Failure, failed: HandlerFailed) -> Failure | None:
         """Record that the retry failed: the same message again, or a later one that takes its place."""
         if failed.message.id == failure.message_id:
             again = failed_again(failure, failed.error, self._policy)
@@ -226,12 +226,12 @@ class SequencedHandling:
             again = first_failure(self._handler, failed.message, delivery, failed.error, self._policy)
         return self._save(failure, again)
 
-    def _save(self, failure: Failure, again: Failure) -> Failure:
-        """Put `again` in the place of `failure`; the stream stays blocked."""
+    def _save(self, failure: Failure, again: Failure) -> Failure | None:
+        """Put `again` in the place of `failure`, if it is still there; the stream stays blocked."""
         with UnitOfWork(self._domain) as unit:
             transaction = unit.transaction(self._provider)
             transaction.positions.lock(self._handler, [failure.stream_name])
-            if again.message_id != failure.message_id:
-                transaction.failures.remove(self._handler, failure.message_id)
+            if not transaction.failures.remove(self._handler, failure.message_id):
+                return None  # somebody else has settled it meanwhile
             transaction.failures.save(again)
         return again

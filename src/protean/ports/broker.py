@@ -9,10 +9,14 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One stream entry. `payload` is None when the entry was trimmed while it was pending."""
+    """One stream entry. `payload` is None when the entry was trimmed while it was pending.
+
+    `deliveries` counts how often it was handed to a consumer, where that is known: after a claim.
+    """
 
     id: str
     payload: bytes | None
+    deliveries: int = 1
 
 
 class Publisher(Protocol):

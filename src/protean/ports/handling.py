@@ -14,13 +14,15 @@ from protean.ports.progress import Failure
 class Delivery:
     """One entry of a lane's stream, for one handler.
 
-    `payload` is None when the entry was trimmed while it was pending: it had been handled by then.
+    `payload` is None when the entry was trimmed while it was pending: it had been handled by then. `suspected`:
+    the processes that had it in hand before all died, and it is the first that was left.
     """
 
     entry_id: str
     stream: str
     lane: str
     payload: bytes | None
+    suspected: bool = False
 
 
 class Verdict(StrEnum):

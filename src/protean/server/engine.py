@@ -20,6 +20,10 @@ logger = logging.getLogger(__name__)
 lanes_logger = logging.getLogger(LANES)
 
 
+#: Seconds between looks whether to stop.
+LOOK_INTERVAL = 0.1
+
+
 class Engine:
     """Runs an initialised domain's handlers. `consumer` is its name in groups, heartbeats and sessions."""
 
@@ -38,7 +42,8 @@ class Engine:
         Raises what prevents the start, or what ended a thread that should have gone on.
         """
         self.start()
-        self._stopping.wait()
+        while not self._stopping.is_set():
+            time.sleep(LOOK_INTERVAL)  # not wait(): a signal's handler that sets the event would deadlock inside it
         in_time = self.finish()
         if self._failure is not None:
             raise self._failure

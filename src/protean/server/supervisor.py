@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from dataclasses import dataclass
 from mmap import mmap
@@ -51,7 +50,7 @@ class Supervisor:
         self._grace_period = grace_period + EXTRA_GRACE
         self._log_level = log_level
         self._children = [_Child(role) for role in roles]
-        self._stopping = threading.Event()
+        self._stopping = False  # no threading.Event: setting it in a signal's handler can deadlock
         self._impatient = False
         self._gate = LaneGate()
 
@@ -74,11 +73,11 @@ class Supervisor:
                 os.close(read_end)
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
-        self._impatient = self._stopping.is_set()
-        self._stopping.set()
+        self._impatient = self._stopping
+        self._stopping = True
 
     def _supervise(self, gate: int, lifeline: int) -> int:
-        while not self._stopping.is_set():
+        while not self._stopping:
             for child in self._children:
                 if child.process is None and time.monotonic() >= child.start_at:
                     self._start(child, gate, lifeline)
@@ -86,7 +85,7 @@ class Supervisor:
                     code = self._bury(child, child.process.returncode)
                     if code is not None:
                         return code
-            self._stopping.wait(LOOK_INTERVAL)
+            time.sleep(LOOK_INTERVAL)
         return self._end_all()
 
     def _start(self, child: _Child, gate: int, lifeline: int) -> None:

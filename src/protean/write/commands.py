@@ -33,4 +33,4 @@ def process(domain: ActiveDomain, command: PayloadElement, *, priority: int | No
 
     with nullcontext() if is_active(domain) else active(domain):
         # Alone, a command that lost a race is handled again, from loading on; in company the whole would have to be.
-        return once() if current_unit_of_work() else repeating(once)
+        return once() if current_unit_of_work(domain) else repeating(once)

@@ -11,9 +11,13 @@ from protean.clock import utc_now
 from protean.elements.aggregate import AggregateElement
 from protean.elements.element import identity_of
 from protean.elements.payload import PayloadElement, encode
+from protean.exceptions import ValidationError
 from protean.message import MessageKind, NewMessage
 from protean.priority import current_priority
 from protean.write.context import Cause, current_cause
+
+#: Longest payload of a message, in characters: well below what readers refuse.
+MAX_DATA = codec.MAX_BYTES // 8
 
 
 def new_cause(correlation_id: str | None) -> Cause:
@@ -55,7 +59,9 @@ def _message(
     headers: Mapping[str, Any],
 ) -> NewMessage:
     described = payload.__protean__
-    time = utc_now()
+    time, data = utc_now(), encode(payload)
+    if len(data) > MAX_DATA:
+        raise ValidationError({"_entity": [f"{described.name} has {len(data)} characters, more than {MAX_DATA}"]})
     return NewMessage(
         id=message_id,
         type=described.name,
@@ -65,7 +71,7 @@ def _message(
         category=category,
         priority=priority,
         time=time,
-        data=encode(payload),
+        data=data,
         metadata=codec.metadata_json(
             message_id=message_id,
             message_type=described.name,

@@ -10,9 +10,10 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from protean.exceptions import InvalidOperationError, ObjectNotFoundError, ValidationError
 from protean.ports.query import AllOf, AnyOf, Condition, Lookup, Not, Order, Query, Where
-from protean.ports.rows import Row, Table
+from protean.ports.rows import Column, ColumnType, Row, Table
 
 T = TypeVar("T")
+Columns = Mapping[str, Column]
 
 _LOOKUPS = tuple(lookup.value for lookup in Lookup)
 
@@ -27,10 +28,10 @@ class Q:
         self._parts = parts
         self._comparisons = comparisons
 
-    def condition(self, table: Table) -> Condition:
-        """The condition over the columns of `table`. Raises ValidationError naming an unknown field or lookup."""
-        parts = [part.condition(table) for part in self._parts]
-        parts += [_where(table, name, value) for name, value in self._comparisons.items()]
+    def condition(self, columns: Columns) -> Condition:
+        """The condition over those columns. Raises ValidationError naming an unknown field or lookup."""
+        parts = [part.condition(columns) for part in self._parts]
+        parts += [_where(columns, name, value) for name, value in self._comparisons.items()]
         return parts[0] if len(parts) == 1 else AllOf(tuple(parts))
 
     def __and__(self, other: Q) -> Q:
@@ -44,31 +45,32 @@ class Q:
 
 
 class _Either(Q):
-    def condition(self, table: Table) -> Condition:
-        return AnyOf(tuple(part.condition(table) for part in self._parts))
+    def condition(self, columns: Columns) -> Condition:
+        return AnyOf(tuple(part.condition(columns) for part in self._parts))
 
 
 class _Negated(Q):
-    def condition(self, table: Table) -> Condition:
-        return Not(super().condition(table))
+    def condition(self, columns: Columns) -> Condition:
+        return Not(super().condition(columns))
 
 
-def _where(table: Table, name: str, value: Any) -> Where:
-    column, _, lookup = name.partition("__")
-    _known_column(table, column)
+def _where(columns: Columns, name: str, value: Any) -> Where:
+    field, _, lookup = name.partition("__")
+    column = _column(columns, field)
     if lookup and lookup not in _LOOKUPS:
         near = get_close_matches(lookup, _LOOKUPS, n=1)
         hint = f"; did you mean `{near[0]}`?" if near else f"; there are {', '.join(_LOOKUPS)}"
         raise ValidationError({name: [f"`{lookup}` is not a lookup{hint}"]})
-    return Where(column, Lookup(lookup or "exact"), _plain(value))
+    return Where(column.name, Lookup(lookup or "exact"), _plain(value))
 
 
-def _known_column(table: Table, name: str) -> None:
-    names = [column.name for column in table.columns]
-    if name not in names:
-        near = get_close_matches(name, names, n=1)
-        hint = f"; did you mean `{near[0]}`?" if near else f"; there are {', '.join(names)}"
-        raise ValidationError({name: [f"is not a field of `{table.name}`{hint}"]})
+def _column(columns: Columns, field: str) -> Column:
+    """The column of a field. Raises ValidationError naming an unknown field."""
+    if field not in columns:
+        near = get_close_matches(field, columns, n=1)
+        hint = f"; did you mean `{near[0]}`?" if near else f"; there are {', '.join(columns)}"
+        raise ValidationError({field: [f"is not a field{hint}"]})
+    return columns[field]
 
 
 def _plain(value: Any) -> Any:
@@ -84,6 +86,11 @@ class Source(Protocol):
 
     @property
     def table(self) -> Table: ...
+
+    @property
+    def columns(self) -> Columns:
+        """The column of each field."""
+        ...
 
     def select(self, query: Query) -> list[Row]: ...
 
@@ -104,18 +111,20 @@ class QuerySet(Generic[T]):
 
     def filter(self, *conditions: Q, **comparisons: Any) -> QuerySet[T]:
         """Those for which all of this holds too."""
-        return self._narrowed(Q(*conditions, **comparisons).condition(self.source.table))
+        return self._narrowed(Q(*conditions, **comparisons).condition(self.source.columns))
 
     def exclude(self, *conditions: Q, **comparisons: Any) -> QuerySet[T]:
         """Those for which not all of this holds."""
-        return self._narrowed(Not(Q(*conditions, **comparisons).condition(self.source.table)))
+        return self._narrowed(Not(Q(*conditions, **comparisons).condition(self.source.columns)))
 
     def order_by(self, *names: str) -> QuerySet[T]:
         """Sorted by these fields, `-name` descending; replaces an earlier order. Ties go by identity."""
         orders = []
         for name in names:
-            _known_column(self.source.table, name.removeprefix("-"))
-            orders.append(Order(name.removeprefix("-"), descending=name.startswith("-")))
+            column = _column(self.source.columns, name.removeprefix("-"))
+            if column.type is ColumnType.JSON:
+                raise ValidationError({column.name: ["is a list or dict, which has no order"]})
+            orders.append(Order(column.name, descending=name.startswith("-")))
         return replace(self, question=replace(self.question, order_by=tuple(orders)))
 
     def limit(self, count: int | None) -> QuerySet[T]:
@@ -168,10 +177,10 @@ class QuerySet(Generic[T]):
 
     def update(self, **values: Any) -> int:
         """Set fields of all that match, in one statement, past any version check; how many."""
-        for name in values:
-            _known_column(self.source.table, name)
         self._only_condition("update")
-        return self.source.update_where(self.question, {name: _plain(value) for name, value in values.items()})
+        columns = self.source.columns
+        row = {_column(columns, name).name: _plain(value) for name, value in values.items()}
+        return self.source.update_where(self.question, row)
 
     def delete(self) -> int:
         """Delete all that match, in one statement; how many."""

@@ -10,10 +10,10 @@ from protean.elements.element import StatefulElement
 from protean.exceptions import ObjectNotFoundError
 from protean.ports.database import Transaction
 from protean.ports.query import Query
-from protean.ports.rows import Key, Row, Table
+from protean.ports.rows import Column, Key, Row, Table
 from protean.write.context import ActiveDomain
 from protean.write.query import Q, QuerySet
-from protean.write.tables import checked_key, stored, table_of
+from protean.write.tables import checked_key, columns_of, stored, table_of
 from protean.write.unit_of_work import UnitOfWork, current_unit_of_work, restored
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class Repository(Generic[T]):
     def get_or_none(self, identity: Any) -> T | None:
         """The object with that identity, or None."""
         key = checked_key(self._element, identity)
-        unit = current_unit_of_work()
+        unit = current_unit_of_work(self._domain)
         if unit is not None:
             return cast("T | None", unit.get(self._element, key))
         row = self._reading.get(key)
@@ -81,7 +81,7 @@ class Repository(Generic[T]):
         return self
 
     def _build(self, row: Row) -> T:
-        unit = current_unit_of_work()
+        unit = current_unit_of_work(self._domain)
         return cast("T", restored(self._element, row) if unit is None else unit.loaded(self._element, row))
 
 
@@ -93,6 +93,10 @@ class _Reading:
     element: type[StatefulElement]
     table: Table
 
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        return columns_of(self.element)
+
     def get(self, key: Key) -> Row | None:
         return self._run(lambda transaction: transaction.rows.get(self.table, key))
 
@@ -103,21 +107,23 @@ class _Reading:
         return self._run(lambda transaction: transaction.rows.count(query, self.table))
 
     def update_where(self, query: Query, values: Mapping[str, Any]) -> int:
-        return self._run(lambda transaction: transaction.rows.update_where(query, self.table, values), commit=True)
+        return self._run(lambda transaction: transaction.rows.update_where(query, self.table, values), changes=True)
 
     def delete_where(self, query: Query) -> int:
-        return self._run(lambda transaction: transaction.rows.delete_where(query, self.table), commit=True)
+        return self._run(lambda transaction: transaction.rows.delete_where(query, self.table), changes=True)
 
-    def _run(self, ask: Callable[[Transaction], R], commit: bool = False) -> R:
-        unit = current_unit_of_work()
+    def _run(self, ask: Callable[[Transaction], R], *, changes: bool = False) -> R:
+        unit = current_unit_of_work(self.domain)
         if unit is not None:
             unit.flush()
-            return ask(unit.transaction(self.element.__protean__.provider))
+            answer = ask(unit.transaction(self.element.__protean__.provider))
+            if changes:
+                unit.reread(self.element)
+            return answer
         transaction = self.domain.database(self.element.__protean__.provider).transaction()
         try:
             answer = ask(transaction)
-            if commit:
-                transaction.commit()
+            transaction.commit()  # also after reading: the driver forgets what it has prepared at a rollback
             return answer
         finally:
             transaction.rollback()

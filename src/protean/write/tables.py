@@ -54,6 +54,13 @@ def table_of(cls: type[StatefulElement]) -> Table:
     )
 
 
+@cache
+def columns_of(cls: type[StatefulElement]) -> Mapping[str, Column]:
+    """The column of each field."""
+    by_name = {column.name: column for column in table_of(cls).columns}
+    return {name: by_name[column] for name, column in cls.__protean__.columns.names}
+
+
 def _column(name: str, spec: FieldSpec) -> Column:
     type_ = _COLUMN_TYPES[spec.kind]
     length = (spec.max_length or 255) if type_ is ColumnType.STRING else None

@@ -6,16 +6,24 @@ that two units of work that touch the same rows take their locks in the same ord
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeVar
 
-from protean.elements.aggregate import AggregateElement, clear_events, raised_events, set_version, version_of
+from protean.elements.aggregate import (
+    AggregateElement,
+    clear_events,
+    give_back_events,
+    raised_events,
+    set_version,
+    version_of,
+)
 from protean.elements.element import StatefulElement, identity_of
-from protean.elements.state import explicitly_set, loaded_row, restore, set_loaded_row, state_of
-from protean.exceptions import NotSupportedError
+from protean.elements.event import EventElement
+from protean.elements.state import explicitly_set, loaded_row, refill, restore, set_loaded_row, state_of
+from protean.exceptions import InvalidOperationError, NotSupportedError
 from protean.message import NewMessage
 from protean.ports.database import Transaction
 from protean.ports.rows import Change, Delete, Insert, Key, Row, Table, Update, Upsert
@@ -52,6 +60,9 @@ class UnitOfWork:
         self._aggregates: list[_Tracked] = []
         self._pending: list[NewMessage] = []
         self._written: list[NewMessage] = []
+        self._told: list[tuple[AggregateElement, Sequence[EventElement]]] = []
+        self._outer: UnitOfWork | None = None
+        self._broken: BaseException | None = None
 
     @property
     def domain(self) -> ActiveDomain:
@@ -60,8 +71,9 @@ class UnitOfWork:
         return self._domain
 
     def __enter__(self) -> UnitOfWork:  # noqa: PYI034  # inside another one it is that one
-        outer = _current.get()
+        outer = current_unit_of_work(self.domain)
         if outer is not None:
+            self._outer = outer
             return outer
         self._token = _current.set(self)
         return self
@@ -69,8 +81,11 @@ class UnitOfWork:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._outer is not None:
+            self._outer._broken = self._outer._broken or error  # noqa: SLF001  # another of the same class
+            return  # the outer one decides
         if self._token is None:
-            return  # joined: the outer one decides
+            return
         _current.reset(self._token)
         self._token = None
         if kind is None:
@@ -145,11 +160,32 @@ class UnitOfWork:
                 continue
             if events := raised_events(tracked.element):
                 self._pending += [event_message(tracked.element, event) for event in events]
+                self._told.append((tracked.element, events))
                 clear_events(tracked.element)
                 tracked.raised = True
 
     def flush(self) -> None:
         """Write what has changed so far, so that queries of this transaction see it."""
+        try:
+            self._flush()
+        except BaseException as error:
+            self._broken = error  # some of it counts as written and is not
+            raise
+
+    def reread(self, cls: type[StatefulElement]) -> None:
+        """Bring the objects of a class up to date with rows that a statement has changed behind their backs."""
+        mine = {key: tracked for (of, key), tracked in self._tracked.items() if of is cls and not tracked.removed}
+        self._preloaded = {known: row for known, row in self._preloaded.items() if known[0] is not cls}
+        rows = self.transaction(cls.__protean__.provider).rows.get_many(table_of(cls), list(mine)) if mine else []
+        found = {row[table_of(cls).key]: row for row in rows}
+        for key, tracked in mine.items():
+            tracked.loaded = found.get(key)
+            if tracked.loaded is None:
+                tracked.removed = True
+            else:
+                refill(tracked.element, tracked.loaded)
+
+    def _flush(self) -> None:
         self.collect()
         changes: list[Change] = []
         messages, self._pending = self._pending, []
@@ -164,7 +200,18 @@ class UnitOfWork:
                 self._written += messages
 
     def commit(self) -> None:
-        """Write and commit. After it, the domain is told; a failure there is not a failure of the commit."""
+        """Write and commit. After it, the domain is told; a failure there is not a failure of the commit.
+
+        Raises InvalidOperationError when a part of it has failed and somebody caught the error: half of what was
+        meant must not become durable.
+        """
+        if self._broken is not None:
+            broken = self._broken
+            self.rollback()
+            raise InvalidOperationError(
+                "a part of this unit of work failed and was caught, so nothing of it was saved; let the error through, "
+                "or give that part a unit of work of its own"
+            ) from broken
         try:
             self.flush()
             if self._transaction is not None:
@@ -182,9 +229,11 @@ class UnitOfWork:
             self.domain.committed(self._provider, written)
 
     def rollback(self) -> None:
-        """Undo everything. Objects loaded or added here are as they were in memory; load them anew."""
+        """Undo everything. Objects keep their values and the events they raised, and can be added again."""
         if self._transaction is not None:
             self._transaction.rollback()
+        for element, events in reversed(self._told):
+            give_back_events(element, events)
         self._written = []
         self._end()
 
@@ -194,6 +243,8 @@ class UnitOfWork:
         self._aggregates = []
         self._preloaded = {}
         self._pending = []
+        self._told = []
+        self._broken = None
 
     def _track(self, tracked: _Tracked) -> _Tracked:
         self._tracked[(type(tracked.element), tracked.key)] = tracked
@@ -221,7 +272,7 @@ class UnitOfWork:
         if tracked.loaded is None:
             tracked.loaded, tracked.raised = row, False
             if not versioned:
-                return [Upsert(table, row, frozenset(explicitly_set(element)))]
+                return [Upsert(table, row, _given_columns(element, row))]
             tracked.version += 1
             return [Insert(table, {**row, VERSION: tracked.version})]
         loaded = tracked.loaded
@@ -238,14 +289,22 @@ class UnitOfWork:
 _current: ContextVar[UnitOfWork | None] = ContextVar("protean_unit_of_work", default=None)
 
 
-def current_unit_of_work() -> UnitOfWork | None:
-    """The unit of work around the running code, if there is one."""
-    return _current.get()
+def current_unit_of_work(domain: ActiveDomain) -> UnitOfWork | None:
+    """That domain's unit of work around the running code, if there is one."""
+    unit = _current.get()
+    return unit if unit is not None and unit.domain is domain else None
 
 
 def restored(cls: type[S], row: Row) -> S:
     """The object a row describes, with its version if it has one."""
     return restore(cls, row, row.get(VERSION, -1))
+
+
+def _given_columns(element: StatefulElement, row: Row) -> frozenset[str]:
+    """The columns that were set on purpose. A list or dict that has something in it was, perhaps in place."""
+    given = explicitly_set(element)
+    names = {column for name, column in element.__protean__.columns.names if name in given}
+    return frozenset(names | {column for column, value in row.items() if value and isinstance(value, list | dict)})
 
 
 def _version(element: StatefulElement) -> int:

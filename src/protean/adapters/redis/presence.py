@@ -51,9 +51,12 @@ class Presence(Connected):
         """
         if self._client.call("EXISTS", self._beat_key(dead)):
             return []
-        ids, entries = self._client.run(CLAIM, stream, group, dead, consumer, min(count, CLAIM_CHUNK))
+        ids, deliveries, entries = self._client.run(CLAIM, stream, group, dead, consumer, min(count, CLAIM_CHUNK))
         payloads = {entry_id: payload_of(fields) for entry_id, fields in filter(None, entries)}
-        return [Entry(entry_id.decode(), payloads.get(entry_id)) for entry_id in ids]
+        return [
+            Entry(entry_id.decode(), payloads.get(entry_id), times)
+            for entry_id, times in zip(ids, deliveries, strict=True)
+        ]
 
     def living(self) -> list[str]:
         prefix = self._beat_key("")

@@ -91,9 +91,9 @@ return redis.call('XTRIM', KEYS[1], 'MINID', '=', floor)
 #: Redis 6.2 out of memory refuses it, which must not cost the caller what was claimed: the next claim removes.
 CLAIM = Script(
     """
-local ids = {}
+local ids, deliveries = {}, {}
 for i, entry in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', ARGV[4], ARGV[2])) do
-  ids[i] = entry[1]
+  ids[i], deliveries[i] = entry[1], entry[4]
 end
 local entries = {}
 if #ids > 0 then
@@ -102,7 +102,7 @@ end
 if #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2]) == 0 then
   redis.pcall('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
 end
-return {ids, entries}
+return {ids, deliveries, entries}
 """
 )
 

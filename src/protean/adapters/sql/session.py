@@ -109,7 +109,11 @@ class Session(ABC):
         if self._pooled is None:
             if self._ended:
                 raise InvalidOperationError("this transaction has ended; begin another one")
-            self._pooled = self._engine.checkout()
+            try:
+                self._pooled = self._engine.checkout()
+            except ProteanError:
+                self._spoiled = True
+                raise
             self._begin(self._pooled.driver_connection)
         elif self._spoiled:
             raise DatabaseError("a statement of this transaction failed; roll it back and begin another one")
