@@ -16,7 +16,7 @@ INFRASTRUCTURE = (TransientDatabaseError, DatabaseUnavailableError)
 #: Lost races: the same transaction may well succeed if repeated.
 CONFLICTS = (TransientDatabaseError, ExpectedVersionError)
 #: How often a lost race is repeated at once before the caller hears of it.
-REPEATS = 5
+REPEATS = 10
 
 
 def repeating(work: Callable[[], T]) -> T:
@@ -28,5 +28,5 @@ def repeating(work: Callable[[], T]) -> T:
         try:
             return work()
         except CONFLICTS:
-            time.sleep(random.uniform(0, 0.005 * 2**repeat))  # noqa: S311  # spreads, hides nothing
+            time.sleep(random.uniform(0, min(0.005 * 2**repeat, 0.1)))  # noqa: S311  # spreads, hides nothing
     return work()
