@@ -75,7 +75,7 @@ def unreadable(handler: str, delivery: Delivery, error: DeserializationError) ->
         message_type="",
         error_type=type(error).__name__,
         error=_bounded(str(error), ERROR_LENGTH),
-        traceback="",
+        traceback=_bounded("".join(traceback.format_exception(error)), TRACEBACK_LENGTH),
         first_failed_at=now,
         last_failed_at=now,
         original_id=delivery.entry_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -16,7 +16,7 @@ class Entry:
 
     id: str
     payload: bytes | None
-    deliveries: int = 1
+    deliveries: int = field(default=1, compare=False)
 
 
 class Publisher(Protocol):

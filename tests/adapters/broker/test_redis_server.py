@@ -250,3 +250,12 @@ def signed(url: str, credentials: str) -> str:
 def whole_text(error: BaseException | None) -> str:
     """The text of an error and of all it was raised from."""
     return f"{error} {error!r} {whole_text(error.__cause__)}" if error else ""
+
+
+def test_a_claim_tells_how_often_an_entry_was_in_somebodys_hands(broker: RedisBroker) -> None:
+    broker.ensure_group("s", "g")
+    broker.publish([("s", b"1"), ("s", b"2")])
+    broker.read("s", "g", "first", 1, 0.0)
+    broker.claim("s", "g", "first", "second", 10)
+    broker.read("s", "g", "second", 1, 0.0)
+    assert [entry.deliveries for entry in broker.claim("s", "g", "second", "third", 10)] == [2, 1]

@@ -1,0 +1,1 @@
+"""What the framework costs, against raw drivers measured in the same run: `python -m benchmarks`."""

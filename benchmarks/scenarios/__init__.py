@@ -1,0 +1,33 @@
+"""The scenarios by name, in the order in which they run and are printed.
+
+Each is a module with `measure(bench) -> list[Result]`. Those of one family share a process: every `latency_*`
+is measured against the same idle rounds, in turn with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "guide_loop": ("guide_loop",),
+    "relay": ("relay",),
+    "drain": ("drain",),
+    "latency": (
+        "latency_idle",
+        "latency_migrating",
+        "latency_backlog",
+        "latency_slow_handler",
+        "latency_same_aggregates",
+    ),
+    "iterate": ("iterate",),
+    "idle": ("idle",),
+    "recovery": ("recovery",),
+}
+NAMES = tuple(name for family in FAMILIES.values() for name in family)
+
+
+def families(chosen: Iterable[str]) -> dict[str, list[str]]:
+    """The chosen scenarios by family, in order."""
+    wanted = set(chosen)
+    grouped = {family: [name for name in names if name in wanted] for family, names in FAMILIES.items()}
+    return {family: names for family, names in grouped.items() if names}

@@ -1,0 +1,1 @@
+"""The domain that is measured: the guide's customers and their loyalty tiers."""
