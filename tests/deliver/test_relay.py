@@ -10,6 +10,7 @@ import pytest
 from tests.support.bank import Bank, build_bank
 
 from protean.adapters.memory.broker import MemoryBroker
+from protean.deliver.gate import GateSlot, LaneGate
 from protean.deliver.lanes import Lane, Lanes
 from protean.deliver.relay import MAX_ATTEMPTS, Relay, RelaySettings
 from protean.exceptions import BrokerError, BrokerUnavailableError
@@ -47,13 +48,22 @@ def broker() -> MoodyBroker:
     return MoodyBroker()
 
 
-def relay(bank: Bank, broker: MoodyBroker, lane: Lane = Lane.PRIMARY, batch: int = 100) -> Relay:
+def relay(
+    bank: Bank, broker: MoodyBroker, lane: Lane = Lane.PRIMARY, batch: int = 100, slot: GateSlot | None = None
+) -> Relay:
     lanes = Lanes(enabled=True)
 
     def route(row: OutboxRow) -> str | None:
         return lanes.stream(row.category, lane)
 
-    return Relay(bank.domain.database().outbox, broker, lanes.claim("default", lane), route, RelaySettings(batch))
+    return Relay(
+        bank.domain.database().outbox,
+        broker,
+        lanes.claim("default", lane),
+        route,
+        settings=RelaySettings(batch),
+        slot=slot,
+    )
 
 
 def statuses(bank: Bank) -> dict[str, int]:
@@ -145,6 +155,22 @@ def test_after_an_outage_the_relay_tries_one_row_before_it_trusts_the_broker_wit
     assert sizes[0] == 5
     assert sizes[1] == 1
     assert sum(size for size in sizes[sizes.index(1) :] if size > 1) == 4 or sizes[-1] in (1, 2, 4)
+
+
+def test_the_bell_closes_the_gate_until_production_has_been_published(bank: Bank, broker: MoodyBroker) -> None:
+    gate, closed = LaneGate(), []
+    publish = broker.publish
+    broker.publish = lambda entries: (closed.append(gate.closed), publish(entries))[1]  # type: ignore[method-assign]  # a look
+    one, stopping = relay(bank, broker, slot=gate.slot(3)), threading.Event()
+    thread = threading.Thread(target=one.run, args=[stopping])
+    thread.start()
+    bank.open("a")
+    one.wake()
+    _wait_until(lambda: statuses(bank) == {"published": 1} and not gate.closed)
+    stopping.set()
+    one.wake()
+    thread.join()
+    assert closed == [True]
 
 
 def test_a_lost_ring_costs_no_more_than_the_poll(bank: Bank, broker: MoodyBroker) -> None:

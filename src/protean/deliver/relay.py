@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 
 from protean import codec
 from protean.clock import utc_now
+from protean.deliver.gate import GateSlot
 from protean.exceptions import BrokerError, BrokerUnavailableError, DatabaseError
 from protean.ports.broker import Publisher
 from protean.ports.outbox import Claim, Outbox, OutboxBatch, OutboxRow
@@ -38,7 +39,11 @@ class RelaySettings:
 
 
 class Relay:
-    """Publishes the pending rows of one claim. `route` names a row's stream; None: nobody listens, mark only."""
+    """Publishes the pending rows of one claim. `route` names a row's stream; None: nobody listens, mark only.
+
+    Production's relay has a `slot` of the lane gate and closes it from the bell on: so a group commit of the backfill
+    is out of the way when the event arrives at its handler.
+    """
 
     def __init__(
         self,
@@ -46,13 +51,16 @@ class Relay:
         publisher: Publisher,
         claim: Claim,
         route: Callable[[OutboxRow], str | None],
+        *,
         settings: RelaySettings = RelaySettings(),
+        slot: GateSlot | None = None,
     ) -> None:
         self._outbox = outbox
         self._publisher = publisher
         self._claim = claim
         self._route = route
         self._settings = settings
+        self._slot = slot
         self._bell = threading.Event()
         self._backoff = 0.0
         self._limit = settings.batch
@@ -65,11 +73,16 @@ class Relay:
         """Relay until `stopping` is set; `wake` makes it notice at once."""
         while not stopping.is_set():
             rung = self._rest(stopping)
+            if self._slot is not None and rung:
+                self._slot.close()
             try:
                 if rung or self._outbox.waiting(self._claim):
                     self._empty(stopping)
             except (BrokerUnavailableError, DatabaseError) as error:
                 self._back_off(error)
+            finally:
+                if self._slot is not None:
+                    self._slot.open()
 
     def _rest(self, stopping: threading.Event) -> bool:
         """Wait for the bell or the next poll, or sit out a failure; whether to claim without asking first."""

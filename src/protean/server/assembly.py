@@ -107,7 +107,7 @@ class Assembly:
     def _lane(self, lane: Lane) -> Iterator[tuple[str, Run]]:
         passage = self._passage(lane)
         for number, each in enumerate(self.subscribed):
-            slot = self._gate.slot(self._role.slots[number % (SLOTS_PER_PROCESS - 1)])
+            slot = self._gate.slot(self._role.slots[number % (SLOTS_PER_PROCESS - 2)])
             subscription = self._subscription(each, lane, slot)
             yield f"{each.handler.name} on {subscription.route.stream}", subscription.run
         for provider in self.providers:
@@ -133,7 +133,8 @@ class Assembly:
             self._domain.broker(),
             lanes.claim(outbox.broker, lane),
             route,
-            RelaySettings(outbox.messages_per_tick, outbox.tick_interval),
+            settings=RelaySettings(outbox.messages_per_tick, outbox.tick_interval),
+            slot=self._gate.slot(self._role.slots[-2]) if lanes.enabled and lane is Lane.PRIMARY else None,
         )
         self.relays[bell_name(provider, lane)] = relay
         return relay
