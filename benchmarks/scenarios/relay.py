@@ -52,7 +52,7 @@ def backfill_relay() -> Relay:
         return lanes.stream(row.category, Lane.BACKFILL) if shop.registry.handlers_of(row.category) else None
 
     claim = lanes.claim(shop.config.outbox.broker, Lane.BACKFILL)
-    return Relay(shop.database().outbox, shop.broker(), claim, route, RelaySettings(_batch()))
+    return Relay(shop.database().outbox, shop.broker(), claim, route, settings=RelaySettings(_batch()))
 
 
 def _by_hand(bench: Bench) -> float:
