@@ -205,12 +205,16 @@ class QuerySet(Generic[T]):
             if len(rows) < size:
                 return
             left = None if left is None else left - len(rows)
-            beyond = _beyond(orders, rows[-1])
+            beyond = _beyond(orders, rows[-1], self.source.table.key)
             question = replace(question, where=AllOf((self.question.where, beyond)), offset=0)
 
 
-def _beyond(orders: tuple[Order, ...], row: Row) -> Condition:
-    """What sorts after `row`: equal in the first so many columns, and beyond it in the next."""
+def _beyond(orders: tuple[Order, ...], row: Row, key: str) -> Condition:
+    """What sorts after `row`: equal in the first so many columns, and beyond it in the next.
+
+    Beyond the key is only what is greater. "Or null", which a key never is, would cost the database its index, and
+    every page a reading of all rows before it.
+    """
     ways: list[Condition] = []
     equal: list[Condition] = []
     for order in orders:
@@ -222,7 +226,7 @@ def _beyond(orders: tuple[Order, ...], row: Row) -> Condition:
             equal.append(null)
             continue
         further: Condition = Where(order.column, Lookup.LT if order.descending else Lookup.GT, value)
-        if not order.descending:
+        if not order.descending and order.column != key:
             further = AnyOf((further, null))
         ways.append(AllOf((*equal, further)))
         equal.append(Where(order.column, Lookup.EXACT, value))
