@@ -76,17 +76,20 @@ class Assembly:
     @property
     def connections(self) -> int:
         """How many database connections all threads can hold at the same time."""
-        return (len(self.subscribed) + 2 * len(self.providers)) * len(self.lanes) + len(self.providers)
+        publishing = len(self._domain.lanes.in_use) + 1 if Lane.PRIMARY in self.lanes else 0  # relays, housekeeping
+        handling = (len(self.subscribed) + len(self.providers)) * len(self.lanes)  # subscriptions, retries
+        return handling + publishing * len(self.providers) + 1
 
     def threads(self) -> Iterator[tuple[str, Run]]:
         """Everything to run, by a name for people; each gets the event that stops it."""
         self._undertaker = Undertaker(self._domain.broker(), self._payload_of)
-        for lane in self.lanes:
-            for provider in self.providers:
-                yield f"relay of {provider}, {lane} lane", self._relay(provider, lane).run
-            yield from self._lane(lane)
-        if Lane.PRIMARY in self.lanes:
+        if Lane.PRIMARY in self.lanes:  # the relays of both lanes: publishing is production's business
+            for lane in self._domain.lanes.in_use:
+                for provider in self.providers:
+                    yield f"relay of {provider}, {lane} lane", self._relay(provider, lane).run
             yield from self._housekeeping()
+        for lane in self.lanes:
+            yield from self._lane(lane)
         if Lane.BACKFILL in self.lanes:
             primary = [(stream, group) for stream, group in sorted(self.groups) if not self._is_backfill(stream)]
             watch = BacklogWatch(self._domain.broker(), primary, self._gate.slot(self._role.slots[-1]))

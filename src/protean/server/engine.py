@@ -6,6 +6,7 @@ import gc
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from protean.deliver.gate import LaneGate
 from protean.deliver.heartbeat import Heartbeat
@@ -35,6 +36,7 @@ class Engine:
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._failure: BaseException | None = None
+        self._stop_listening: Callable[[], None] | None = None
 
     def run(self) -> bool:
         """Serve until `stop`; whether everything ended within the grace period.
@@ -69,7 +71,8 @@ class Engine:
         self._spawn("heartbeat", heartbeat.run)
         for name, run in assembly.threads():
             self._spawn(name, run)
-        self._stop_listening = broker.listen(tuple(assembly.relays), assembly.wake)
+        if assembly.relays:
+            self._stop_listening = broker.listen(tuple(assembly.relays), assembly.wake)
         gc.freeze()  # what is there now stays: collections need not look at it again
         logger.info(
             "Engine %s serves %s: %d handlers",
@@ -87,7 +90,8 @@ class Engine:
     def finish(self) -> bool:
         """Wait for the threads, at most the grace period, and withdraw; whether all ended in time."""
         self.stop()
-        self._stop_listening()
+        if self._stop_listening is not None:
+            self._stop_listening()
         deadline = time.monotonic() + self._domain.config.server.grace_period
         for thread in self._threads:
             thread.join(max(deadline - time.monotonic(), 0.0))
