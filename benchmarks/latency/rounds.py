@@ -24,7 +24,7 @@ IDLE = "latency_idle"
 #: Commands a second.
 RATE = 20.0
 #: Commands of one measuring, quick and full; and of those before it that only warm up.
-SAMPLES, WARM_UP = (20, 400), (10, 40)
+SAMPLES, WARM_UP = (12, 400), (3, 40)
 
 
 @dataclass

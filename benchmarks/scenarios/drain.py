@@ -23,7 +23,7 @@ BATCH = 100
 
 
 def measure(bench: Bench) -> list[Result]:
-    events, rounds = bench.pick(6_000, 50_000), bench.pick(1, 5)
+    events, rounds = bench.pick(4_000, 50_000), bench.pick(1, 5)
     ours, floor, inexact = [], [], []
     for _ in range(rounds):
         _fill(bench, events)

@@ -15,7 +15,7 @@ from benchmarks.figures import Figure, Result, Target
 from benchmarks.server import Server, serving
 
 #: Seconds after the start that are not counted.
-SETTLE = 2.0
+SETTLE = 1.5
 #: Seconds in which PostgreSQL's sessions hand in their statistics at the latest, even when idle (10), and some.
 HAND_IN = 10.5
 
@@ -29,7 +29,7 @@ class _Reading:
 
 
 def measure(bench: Bench) -> list[Result]:
-    seconds = bench.pick(5.0, 30.0)
+    seconds = bench.pick(4.0, 30.0)
     seed.customers(bench, 1_000)
     seed.settle(bench)
     with serving() as server, bench.connect() as connection, bench.redis() as broker:
