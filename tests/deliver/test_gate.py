@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from protean.deliver.gate import LaneGate, Passage
+from protean.deliver.gate import CLOSED_LATELY, SHORT_WORK, LaneGate, Passage
 
 
 @pytest.fixture
@@ -73,6 +73,21 @@ def test_slots_of_a_process_that_died_are_opened_and_no_others() -> None:
     assert gate.closed
     alive.open()
     assert not gate.closed
+
+
+def test_beside_production_that_was_just_at_work_transactions_are_kept_short(stopping: threading.Event) -> None:
+    now = [100.0]
+    gate = LaneGate()
+    passage = Passage(gate, clock=lambda: now[0])
+    assert passage.may_go_on(SHORT_WORK * 2)
+    gate.slot(0).close()
+    assert not passage.may_go_on(0.0)
+    threading.Timer(0.05, gate.slot(0).open).start()
+    passage.wait(stopping)
+    assert passage.may_go_on(SHORT_WORK / 2)
+    assert not passage.may_go_on(SHORT_WORK * 2)
+    now[0] += CLOSED_LATELY
+    assert passage.may_go_on(SHORT_WORK * 2)
 
 
 def test_a_guaranteed_share_lets_backfill_work_under_endless_production(stopping: threading.Event) -> None:

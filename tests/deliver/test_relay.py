@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from tests.support.bank import Bank, build_bank
 
 from protean.adapters.memory.broker import MemoryBroker
-from protean.deliver.gate import GateSlot, LaneGate
+from protean.deliver.gate import GateSlot, LaneGate, Passage
 from protean.deliver.lanes import Lane, Lanes
-from protean.deliver.relay import MAX_ATTEMPTS, Relay, RelaySettings
+from protean.deliver.relay import MAX_ATTEMPTS, SMALLEST_BATCH, Relay, RelaySettings
 from protean.exceptions import BrokerError, BrokerUnavailableError
 from protean.ports.outbox import OutboxRow
 from protean.priority import Priority, processing_priority
@@ -49,7 +50,14 @@ def broker() -> MoodyBroker:
 
 
 def relay(
-    bank: Bank, broker: MoodyBroker, lane: Lane = Lane.PRIMARY, batch: int = 100, slot: GateSlot | None = None
+    bank: Bank,
+    broker: MoodyBroker,
+    lane: Lane = Lane.PRIMARY,
+    *,
+    batch: int = 100,
+    slot: GateSlot | None = None,
+    passage: Passage | None = None,
+    gather: float = 0.0,
 ) -> Relay:
     lanes = Lanes(enabled=True)
 
@@ -61,8 +69,9 @@ def relay(
         broker,
         lanes.claim("default", lane),
         route,
-        settings=RelaySettings(batch),
+        settings=RelaySettings(batch, gather=gather),
         slot=slot,
+        passage=passage,
     )
 
 
@@ -171,6 +180,84 @@ def test_the_bell_closes_the_gate_until_production_has_been_published(bank: Bank
     one.wake()
     thread.join()
     assert closed == [True]
+
+
+def test_the_gate_stays_closed_until_a_subscription_can_have_taken_over(
+    bank: Bank, broker: MoodyBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("protean.deliver.relay.GATE_LINGER", 0.5)
+    gate = LaneGate()
+    with running(relay(bank, broker, slot=gate.slot(3))) as one:
+        bank.open("a")
+        one.wake()
+        _wait_until(lambda: statuses(bank) == {"published": 1})
+        assert gate.closed
+        _wait_until(lambda: not gate.closed)
+
+
+def test_backfill_is_not_even_published_while_production_has_work(bank: Bank, broker: MoodyBroker) -> None:
+    gate = LaneGate()
+    gate.slot(0).close()
+    with processing_priority(Priority.LOW):
+        bank.open("a")
+    with running(relay(bank, broker, Lane.BACKFILL, passage=Passage(gate))) as one:
+        one.wake()
+        threading.Event().wait(0.1)
+        assert statuses(bank) == {"pending": 1}
+        gate.slot(0).open()
+        _wait_until(lambda: statuses(bank) == {"published": 1})
+
+
+def test_rows_that_trickle_into_a_lane_in_no_hurry_leave_it_in_a_few_batches(bank: Bank, broker: MoodyBroker) -> None:
+    with running(relay(bank, broker, Lane.BACKFILL, gather=0.3)) as one, processing_priority(Priority.LOW):
+        for number in range(20):
+            bank.open(f"a{number}")
+            one.wake()
+            threading.Event().wait(0.01)
+        _wait_until(lambda: statuses(bank) == {"published": 20})
+    assert len(broker.batches) <= 5
+
+
+def test_beside_production_backfills_batches_shrink_to_what_fits_their_time(
+    bank: Bank, broker: MoodyBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = broker.publish
+
+    def slowly(entries: Sequence[tuple[str, bytes]]) -> None:
+        threading.Event().wait(0.0005 * len(entries))
+        publish(entries)
+
+    monkeypatch.setattr(broker, "publish", slowly)
+    gate = LaneGate()
+    passage = Passage(gate)
+    for batches in ([80, 70], None):
+        with processing_priority(Priority.LOW):
+            for number in range(150):
+                bank.open(f"a{number} {batches}")
+        broker.batches = []
+        with running(relay(bank, broker, Lane.BACKFILL, batch=80, passage=passage)):
+            _wait_until(lambda: statuses(bank).get("pending", 0) == 0)
+        if batches:
+            assert broker.batches == batches  # nobody to yield to: as large as was asked for
+            gate.slot(0).close()
+            threading.Timer(0.05, gate.slot(0).open).start()
+            passage.wait(threading.Event())
+    first, *later, _last = broker.batches
+    assert first == 80
+    assert all(SMALLEST_BATCH <= size < 80 for size in later)
+
+
+@contextmanager
+def running(one: Relay) -> Iterator[Relay]:
+    stopping = threading.Event()
+    thread = threading.Thread(target=one.run, args=[stopping])
+    thread.start()
+    try:
+        yield one
+    finally:
+        stopping.set()
+        one.wake()
+        thread.join()
 
 
 def test_a_lost_ring_costs_no_more_than_the_poll(bank: Bank, broker: MoodyBroker) -> None:

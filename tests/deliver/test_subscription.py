@@ -126,6 +126,21 @@ def test_backfill_hands_nothing_over_while_the_gate_is_closed(
     wait_until(lambda: broker.stream(STREAM).length == 0)
 
 
+def test_backfill_that_trickles_in_is_handled_in_a_few_transactions(
+    broker: MemoryBroker, serving: Callable[..., Subscription], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("protean.deliver.subscription.GATHER", 0.3)
+    handling = Handling()
+    transactions: list[int] = []
+    handling.looks = lambda: transactions.append(1)
+    serving(handling, Lane.BACKFILL, passage=Passage(LaneGate()))
+    for _ in range(20):
+        publish(broker, 1)
+        threading.Event().wait(0.01)
+    wait_until(lambda: len(handling.seen) == 20)
+    assert len(transactions) <= 5
+
+
 def test_while_the_database_is_away_messages_stay_in_hand_and_unacknowledged(
     broker: MemoryBroker, serving: Callable[..., Subscription]
 ) -> None:

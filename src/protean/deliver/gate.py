@@ -16,6 +16,8 @@ SLOTS = 4096
 #: Seconds between looks at a closed gate, doubling from the first to the last. Shorter burns the core that
 #: production is using.
 LOOK_FIRST, LOOK_LAST = 0.0005, 0.008
+#: Seconds of handler time in a transaction beside production that was at work within so many seconds.
+SHORT_WORK, CLOSED_LATELY = 0.003, 1.0
 #: Seconds over which backfill's share is accounted; what happened earlier fades.
 SHARE_WINDOW = 10.0
 
@@ -68,6 +70,7 @@ class Passage:
         self._worked = 0.0
         self._waited = 0.0
         self._was_closed = False
+        self._closed_at = -CLOSED_LATELY
 
     def wait(self, stopping: threading.Event) -> None:
         """Return when backfill may handle a message, or when `stopping` is set."""
@@ -80,7 +83,8 @@ class Passage:
                 break
             time.sleep(pause)
             pause = min(pause * 2, LOOK_LAST)
-        self._waited += self._clock() - began
+        self._closed_at = self._clock()
+        self._waited += self._closed_at - began
         self._fade()
 
     def worked(self, seconds: float) -> None:
@@ -89,10 +93,14 @@ class Passage:
             self._worked += seconds
             self._fade()
 
+    def may_go_on(self, working: float) -> bool:
+        """Whether another message may join a transaction that has lasted `working` seconds."""
+        return not self._gate.closed and not (self.closed_lately and working > SHORT_WORK)
+
     @property
-    def open(self) -> bool:
-        """Whether backfill may go on with another message without waiting."""
-        return not self._gate.closed
+    def closed_lately(self) -> bool:
+        """Whether production was at work within the last second: its next event will come soon."""
+        return self._clock() - self._closed_at < CLOSED_LATELY
 
     def _owed(self, waiting: float) -> bool:
         total = self._worked + self._waited + waiting

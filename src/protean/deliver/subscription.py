@@ -19,6 +19,9 @@ from protean.ports.progress import Failure, FailureState
 
 logger = logging.getLogger(__name__)
 
+#: Seconds that a lane which yields leaves its entries to gather after a read that was not full. Longer makes fewer,
+#: larger transactions beside a migration that trickles in; a backfill's event is that much later.
+GATHER = 0.025
 #: Longest wait for the first entry of a read, in seconds. Longer saves idle commands and delays shutdown.
 READ_BLOCK = 1.0
 #: Seconds between looks for entries that dead consumers left behind; it takes two looks to believe it.
@@ -88,6 +91,8 @@ class Subscription:
         self._settings = settings
         self._hand: deque[Delivery] = deque()
         self._last_read_was_full = False
+        self._gathering = False
+        self._began = 0.0
         self._own_pending_after: str | None = "0"
         self._reclaim_at = 0.0
         self._absent: list[str] = []
@@ -148,7 +153,10 @@ class Subscription:
         if not self._hand:
             if self._slot is not None and not self._last_read_was_full:
                 self._slot.open()
+            if self._passage is not None and self._gathering:
+                stopping.wait(GATHER)
             self._hand.extend(self._fetch())
+            self._gathering = bool(self._hand) and not self._last_read_was_full
         if self._hand:
             self._handle(stopping)
 
@@ -211,7 +219,7 @@ class Subscription:
                 self._passage.wait(stopping)
             if stopping.is_set():
                 return
-            began = time.monotonic()
+            began = self._began = time.monotonic()
             outcomes = self._execute(tuple(self._hand), grouped=self._grouped(), go_on=self._may_go_on)
             if self._passage is not None:
                 self._passage.worked(time.monotonic() - began)
@@ -223,7 +231,7 @@ class Subscription:
         return len(self._hand) >= LONG_BACKLOG
 
     def _may_go_on(self) -> bool:
-        return self._passage is None or self._passage.open
+        return self._passage is None or self._passage.may_go_on(time.monotonic() - self._began)
 
     def _settle(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:

@@ -14,7 +14,7 @@ from protean.deliver.gate import GateSlot, LaneGate, Passage
 from protean.deliver.housekeeping import Housekeeping
 from protean.deliver.lanes import Lane
 from protean.deliver.relay import Relay, RelaySettings
-from protean.deliver.subscription import LaneRoute, Subscription, SubscriptionSettings
+from protean.deliver.subscription import GATHER, LaneRoute, Subscription, SubscriptionSettings
 from protean.domain import Domain
 from protean.elements.handlers import HandlerSpec
 from protean.exceptions import ConfigurationError
@@ -136,8 +136,11 @@ class Assembly:
             self._domain.broker(),
             lanes.claim(outbox.broker, lane),
             route,
-            settings=RelaySettings(outbox.messages_per_tick, outbox.tick_interval),
+            settings=RelaySettings(
+                outbox.messages_per_tick, outbox.tick_interval, 0.0 if lane is Lane.PRIMARY else GATHER
+            ),
             slot=self._gate.slot(self._role.slots[-2]) if lanes.enabled and lane is Lane.PRIMARY else None,
+            passage=self._passage(lane),
         )
         self.relays[bell_name(provider, lane)] = relay
         return relay
