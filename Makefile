@@ -2,9 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# Processes that share the tests among them: most tests wait for servers most of the time.
+TESTERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: setup demo test lint types bench faults soak docs clean help
+.PHONY: setup demo test lint types bench faults soak mutants docs clean help
 
 setup: $(READY) ## create .venv with everything in it
 
@@ -19,7 +21,7 @@ demo: $(READY) ## the guide's story on real servers, in under 3 minutes (CUSTOME
 	@$(BIN)/protean demo $(if $(CUSTOMERS),--customers $(CUSTOMERS))
 
 test: $(READY) ## all tests, on servers the run starts itself (ARGS="-k lanes" for some of them)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile $(ARGS)
 
 lint: $(READY) ## style, formatting and the layer contracts
 	@$(BIN)/ruff check .
@@ -32,11 +34,14 @@ types: $(READY) ## mypy --strict
 bench: $(READY) ## ours against raw drivers, measured in the same run (ARGS=--quick for a minute's worth)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-faults: $(READY) ## the tests that kill, freeze and flush servers
-	@$(call marked,faults)
+faults: $(READY) ## the long tests that kill, freeze and flush servers, about an hour; goes on where it stopped (ARGS=--fresh)
+	@export FAULTS_FRESH=$(filter --fresh,$(ARGS)); $(call marked,faults)
 
-soak: $(READY) ## the tests that run for hours
+soak: $(READY) ## work and random trouble for 20 minutes (SOAK_MINUTES=2 for a shorter one)
 	@$(call marked,soak)
+
+mutants: $(READY) ## break a copy of the code in every known way, one at a time: a test must notice each (ARGS=name for one)
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 docs: ## where the documentation is
 	@echo "docs: plain Markdown, nothing to build. Begin with README.md; decisions are in docs/adr/:"
@@ -47,7 +52,7 @@ clean: ## stop this folder's embedded servers; remove them, their data, .venv an
 		echo "clean: stopping the embedded servers"; \
 		$(BIN)/python -c 'from pathlib import Path; from protean.adapters.embedded import stop; stop(Path(".protean"))'; \
 	fi
-	@rm -rf .protean .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	@rm -rf .protean .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .faults .mutants build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "clean: done"
 
@@ -56,7 +61,7 @@ help: ## this list
 
 # pytest ends with 5 when it selected nothing: that is no failure of the suite, but it must not look like a pass.
 define marked
-$(BIN)/python -m pytest -m $(1) $(ARGS); code=$$?; \
+$(BIN)/python -m pytest -m $(1) $(filter-out --fresh,$(ARGS)); code=$$?; \
 	if [ $$code -eq 5 ]; then echo "$(1): no test carries the mark '$(1)' yet, so nothing was run"; exit 0; fi; \
 	exit $$code
 endef

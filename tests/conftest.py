@@ -60,8 +60,11 @@ def database_url(postgresql_url: str) -> Iterator[str]:
 def _logical_databases(redis_url: str) -> Iterator[int]:
     with Redis.from_url(redis_url) as server:
         count = int(server.config_get("databases")["databases"])
-    # Number 0 is left alone: on a server named by REDIS_URL it is where other people's keys are.
-    return itertools.cycle(range(1, count))
+    # Number 0 is left alone: on a server named by REDIS_URL it is where other people's keys are. Processes that share
+    # the tests among them share the rest, every so many-th for each.
+    process = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return itertools.cycle(range(1 + int(process), count, processes))
 
 
 @pytest.fixture

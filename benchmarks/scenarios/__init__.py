@@ -19,6 +19,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         "latency_slow_handler",
         "latency_same_aggregates",
     ),
+    "poisoned": ("poisoned",),
     "iterate": ("iterate",),
     "idle": ("idle",),
     "recovery": ("recovery",),

@@ -14,6 +14,8 @@ from protean import current_domain, on
 from protean.elements.projection import Projection
 from protean.fields import Identifier, Integer, String
 
+#: A change to this tier is more than its handler can take.
+POISON = "poison"
 #: A change to this tier costs its handler `SLOW_CPU` seconds of computing and `SLOW_SQL` of waiting.
 SLOW_TIER = "slow"
 SLOW_CPU, SLOW_SQL = 0.010, 0.010
@@ -47,6 +49,8 @@ class CustomerProjector:
 
     @on(CustomerTierChanged)
     def tier_changed(self, event: CustomerTierChanged) -> None:
+        if event.loyalty_tier == POISON:
+            raise ValueError(f"{event.customer_id} is poisoned")
         if event.loyalty_tier == SLOW_TIER:
             _take_long()
         repository = current_domain.repository_for(CustomerView)

@@ -6,8 +6,8 @@
     python migrate_tiers.py               all of them, while production goes on
 
 Everything is processed at Priority.LOW, so its events travel in the backfill lane and production's overtake
-them. Customers who have the right tier already are left alone: the script can be stopped, and run again.
-Ends with exit code 1 when there were errors.
+them. Customers who have the right tier already are left alone: the script can be stopped by Ctrl-C, and run again.
+Ends with exit code 1 when there were errors, 130 when it was stopped.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from __future__ import annotations
 import argparse
 import itertools
 import logging
+import signal
 import sys
 import time
 from dataclasses import dataclass
+from types import FrameType
 
 from my_app.identity.customer import Customer, UpdateCustomerTier
 from my_app.identity.domain import identity
@@ -41,13 +43,20 @@ class Tally:
     migrated: int = 0
     right_already: int = 0
     errors: int = 0
+    stopped: bool = False
+
+    def stop(self, _number: int, _frame: FrameType | None) -> None:
+        """On Ctrl-C the customer in hand is finished; a second Ctrl-C does not wait for it."""
+        self.stopped = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     @property
     def seen(self) -> int:
         return self.migrated + self.right_already + self.errors
 
-    def __str__(self) -> str:
-        return f"{self.migrated} migrated, {self.right_already} right already, {self.errors} errors"
+    def told(self, *, dry_run: bool) -> str:
+        verb = "would migrate" if dry_run else "migrated"
+        return f"{self.migrated} {verb}, {self.right_already} right already, {self.errors} errors"
 
 
 def tier_for(lifetime_spend: float) -> str:
@@ -55,22 +64,22 @@ def tier_for(lifetime_spend: float) -> str:
     return next((tier for threshold, tier in TIERS if lifetime_spend >= threshold), "bronze")
 
 
-def migrate(*, dry_run: bool = False, limit: int | None = None) -> Tally:
-    """Go through all customers, or the first `limit` of them."""
+def migrate(tally: Tally, *, dry_run: bool = False, limit: int | None = None) -> None:
+    """Go through all customers, or the first `limit` of them, and count them in `tally`."""
     customers = current_domain.repository_for(Customer).query.all()
-    total = len(customers) if limit is None else min(limit, len(customers))
-    logger.info("Found %d customers", total)
-    tally = Tally()
+    found = len(customers)
+    total = found if limit is None else min(limit, found)
+    logger.info("Found %d customers%s", found, f", of which the first {total} are taken" if total < found else "")
     began = time.monotonic()
     for customer in itertools.islice(customers, limit):
+        if tally.stopped:
+            return
         migrate_one(customer, tally, dry_run=dry_run)
         if tally.seen % PROGRESS_EVERY == 0:
             rate = tally.seen / (time.monotonic() - began)
-            logger.info("Progress: %d/%d (%.0f records/sec, %s)", tally.seen, total, rate, tally)
-    logger.info(
-        "%s: %s, %.1f s", "Dry run, nothing written" if dry_run else "Complete", tally, time.monotonic() - began
-    )
-    return tally
+            logger.info("Progress: %d/%d (%.0f records/sec, %s)", tally.seen, total, rate, tally.told(dry_run=dry_run))
+    outcome = "Dry run, nothing written" if dry_run else "Complete"
+    logger.info("%s: %s, %.1f s", outcome, tally.told(dry_run=dry_run), time.monotonic() - began)
 
 
 def migrate_one(customer: Customer, tally: Tally, *, dry_run: bool) -> None:
@@ -106,20 +115,27 @@ def main() -> int:
     parser.add_argument("--limit", type=positive, metavar="N", help="stop after so many customers")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    identity.init()
+    tally = Tally()
+    signal.signal(signal.SIGINT, tally.stop)
     try:
+        identity.init()
         with identity.domain_context(), processing_priority(Priority.LOW):
-            tally = migrate(dry_run=options.dry_run, limit=options.limit)
+            migrate(tally, dry_run=options.dry_run, limit=options.limit)
+    except KeyboardInterrupt:
+        tally.stopped = True
     finally:
         identity.close()
+    if tally.stopped:
+        logger.info("Stopped: %s; run it again to go on", tally.told(dry_run=options.dry_run))
+        return 130
     return 1 if tally.errors else 0
 
 
 def positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
+    """A number for the command line. Its complaint replaces argparse's own, which shows this function's name."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} must be a whole number, 1 or more")
+    return int(text)
 
 
 if __name__ == "__main__":

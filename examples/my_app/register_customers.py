@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import sys
 from collections.abc import Iterator
 
 from my_app.identity.customer import RegisterCustomer
@@ -39,16 +40,27 @@ def register_one(number: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Register many customers, to have something to migrate.")
-    parser.add_argument("count", type=int, help="how many")
+    parser.add_argument("count", type=positive, help="how many")
     options = parser.parse_args()
     identity.init()
     try:
         with identity.domain_context():
             for done in itertools.accumulate(map(len, register(options.count))):
-                print(f"\r{done:,} of {options.count:,} customers", end="", flush=True)
-        print()
+                if sys.stdout.isatty():  # counts up in place; whoever reads a pipe wants the end of it
+                    print(f"\r{done:,} of {options.count:,} customers", end="", flush=True)
+        if sys.stdout.isatty():
+            print()
+        else:
+            print(f"{options.count:,} customers")
     finally:
         identity.close()
+
+
+def positive(text: str) -> int:
+    """A number for the command line, with a complaint that says what may stand there."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} must be a whole number, 1 or more")
+    return int(text)
 
 
 if __name__ == "__main__":

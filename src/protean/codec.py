@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +20,8 @@ from protean.priority import checked
 
 #: Largest envelope that is accepted from anybody, in bytes.
 MAX_BYTES = 8 * 1024 * 1024
+#: Longest name of a stream, in bytes. It is the key of indexes, whose rows hold 2,704; the rest is for the handler's.
+MAX_STREAM_NAME = 2_000
 
 _KNOWN = frozenset(
     {
@@ -103,7 +105,7 @@ def decode(payload: bytes) -> Message:
     if len(payload) > MAX_BYTES:
         raise DeserializationError(f"the envelope has {len(payload)} bytes, more than {MAX_BYTES}")
     try:
-        parsed = from_json(payload)
+        parsed = from_json(payload, allow_inf_nan=False)
     except ValueError as error:
         raise DeserializationError(f"the envelope is not JSON: {error}") from None
     if not isinstance(parsed, dict) or not isinstance(parsed.get("metadata"), dict):
@@ -127,23 +129,23 @@ def _message(data: Any, metadata: dict[str, Any], position: Any, global_position
         return Message(
             id=str(UUID(_text(metadata, "id"))),
             type=_text(metadata, "type"),
-            version=_whole("version", metadata["version"]),
+            version=_whole("version", metadata["version"], least=1),
             kind=MessageKind(metadata["kind"]),
-            stream_name=_text(metadata, "stream_name"),
+            stream_name=_stream_name(metadata),
             category=_text(metadata, "category"),
-            position=_whole("position", position),
-            global_position=_whole("global_position", global_position),
+            position=_whole("position", position, least=0),
+            global_position=_whole("global_position", global_position, least=0),
             priority=checked(_whole("priority", metadata["priority"])),
-            time=datetime.fromisoformat(_text(metadata, "time")),
+            time=_moment(metadata, "time"),
             data=data,
-            correlation_id=metadata.get("correlation_id"),
-            causation_id=metadata.get("causation_id"),
-            headers={key: value for key, value in metadata.items() if key not in _KNOWN},
+            correlation_id=_text_or_none(metadata, "correlation_id"),
+            causation_id=_text_or_none(metadata, "causation_id"),
+            headers=_headers(metadata),
         )
     except KeyError as error:
         raise DeserializationError(f"the metadata has no {error}") from None
-    except (TypeError, ValueError) as error:
-        raise DeserializationError(f"the envelope does not fit: {error}") from None
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DeserializationError(f"the envelope does not fit: {error!s:.500}") from None
 
 
 def _text(metadata: Mapping[str, Any], key: str) -> str:
@@ -153,7 +155,35 @@ def _text(metadata: Mapping[str, Any], key: str) -> str:
     return value
 
 
-def _whole(key: str, value: Any) -> int:
+def _text_or_none(metadata: Mapping[str, Any], key: str) -> str | None:
+    return None if metadata.get(key) is None else _text(metadata, key)
+
+
+def _stream_name(metadata: Mapping[str, Any]) -> str:
+    name = _text(metadata, "stream_name")
+    if (length := len(name.encode())) > MAX_STREAM_NAME:
+        raise ValueError(f"metadata `stream_name` has {length} bytes, more than {MAX_STREAM_NAME}")
+    return name
+
+
+def _headers(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The rest. It is written again with what the message causes, so it must be something that can be."""
+    headers = {key: value for key, value in metadata.items() if key not in _KNOWN}
+    if headers and "\\u0000" in json.dumps(headers, allow_nan=False):  # a number like 1e999 is read as infinite
+        raise ValueError("metadata contains a NUL character")
+    return headers
+
+
+def _moment(metadata: Mapping[str, Any], key: str) -> datetime:
+    moment = datetime.fromisoformat(_text(metadata, key))
+    if moment.tzinfo is None:
+        raise ValueError(f"metadata `{key}` needs a time zone, {moment} has none")
+    return moment.astimezone(UTC)
+
+
+def _whole(key: str, value: Any, least: int = -(2**63)) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"metadata `{key}` must be a whole number, not {value!r:.50}")
+    if not least <= value < 2**63:
+        raise ValueError(f"metadata `{key}` must be a number from {least}, of 64 bits")
     return value

@@ -99,14 +99,19 @@ class Domain(Declarations):
         *,
         priority: int | None = None,
         correlation_id: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Any:
         """Handle a command in one transaction and return what its handler returns.
 
         Priority is the argument, else that of the surrounding `processing_priority`, else NORMAL.
+
+        With an `idempotency_key` (1 to 255 characters) the command is carried out once, however often it is sent:
+        later calls return the first one's result. Raises DuplicateCommandError when the key was used for another
+        command, InvalidOperationError when JSON cannot hold the result.
         """
         if not isinstance(command, PayloadElement):
             raise ConfigurationError(f"process() takes a command of this domain, not {command!r:.80}")
-        return process(self, command, priority=priority, correlation_id=correlation_id)
+        return process(self, command, priority=priority, correlation_id=correlation_id, idempotency_key=idempotency_key)
 
     @property
     def tables(self) -> dict[str, list[Table]]:

@@ -7,6 +7,7 @@ is an attribute, not something to parse out of the text. Nothing here does I/O.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 
 class ProteanError(Exception):
@@ -43,6 +44,22 @@ class InvalidOperationError(ProteanError):
     """Raised when a call makes no sense in the state things are in."""
 
 
+class DuplicateCommandError(ProteanError):
+    """Raised when an idempotency key is used once more, for another command or with other data.
+
+    `key` is that key, `type` the command it belongs to, `first_at` when that was first processed.
+    """
+
+    def __init__(self, text: str, key: str, type_: str, first_at: datetime) -> None:
+        self.key = key
+        self.type = type_
+        self.first_at = first_at
+        super().__init__(text)
+
+    def __reduce__(self) -> tuple[type[DuplicateCommandError], tuple[str, str, str, datetime]]:
+        return type(self), (str(self), self.key, self.type, self.first_at)
+
+
 class NotSupportedError(ProteanError):
     """Raised when a chosen adapter cannot do what was asked of it."""
 
@@ -69,6 +86,10 @@ class DatabaseError(ProteanError):
 
 class TransientDatabaseError(DatabaseError):
     """Raised when the same transaction may well succeed if repeated: deadlock, serialization failure."""
+
+
+class TableMissingError(DatabaseError):
+    """Raised when a table is not there: nobody has set the database up yet."""
 
 
 class DatabaseUnavailableError(DatabaseError):

@@ -23,22 +23,33 @@ class Priority(IntEnum):
     CRITICAL = 100
 
 
-_current: ContextVar[int] = ContextVar("protean_priority", default=Priority.NORMAL)
+#: The blocks around the running code, outermost first: each its priority, and what tells it from all others.
+_blocks: ContextVar[tuple[tuple[int, object], ...]] = ContextVar("protean_priority", default=())
 
 
 def current_priority() -> int:
     """The priority in force here; `Priority.NORMAL` outside every context."""
-    return _current.get()
+    blocks = _blocks.get()
+    return blocks[-1][0] if blocks else Priority.NORMAL
 
 
 @contextmanager
 def processing_priority(priority: int) -> Iterator[None]:
-    """Process everything inside the block at `priority`. Nests; restored on exit, also on error."""
-    token = _current.set(checked(priority))
+    """Process everything inside the block at `priority`. Nests; restored on exit, also on error.
+
+    An asyncio task begun inside goes on at that priority; a thread does only in a context copied on purpose. Leaving
+    the block ends what generators inside have set; one that is closed later changes nothing any more.
+    """
+    block = (checked(priority), object())
+    _blocks.set((*_blocks.get(), block))
     try:
         yield
     finally:
-        _current.reset(token)
+        # Not by a token, which would bring back what was in force when a generator began, in whatever is at work
+        # when that is closed; and which fails in another context.
+        now = _blocks.get()
+        if block in now:
+            _blocks.set(now[: now.index(block)])
 
 
 def checked(priority: int) -> int:

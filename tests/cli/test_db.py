@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
@@ -11,7 +12,14 @@ import psycopg
 import pytest
 from tests.cli.conftest import Shop
 
-TABLES = {"customer", "customer_view", "messages", "outbox", "positions", "inbox", "handlers", "failures"}
+from protean.adapters.sql.tables import framework
+from protean.cli.db import OWN_TABLES
+
+TABLES = {"customer", "customer_view", *OWN_TABLES}
+
+
+def test_every_table_of_the_framework_is_counted_before_it_is_emptied() -> None:
+    assert set(OWN_TABLES) == set(framework.tables)
 
 
 def test_setup_says_what_it_created_and_then_that_there_is_nothing_to_do(shop: Shop, database_url: str) -> None:
@@ -25,7 +33,46 @@ def test_setup_says_what_it_created_and_then_that_there_is_nothing_to_do(shop: S
 
 def test_setup_as_json(shop: Shop) -> None:
     assert set(shop.json("db", "setup")["created"]["default"]) == TABLES
-    assert shop.json("db", "setup") == {"created": {"default": []}}
+    assert shop.json("db", "setup") == {"created": {"default": []}, "missing_columns": {}}
+
+
+def test_a_field_that_came_later_is_named_with_the_sql_that_adds_its_column(shop: Shop, database_url: str) -> None:
+    shop.register("Ada")
+    with psycopg.connect(database_url) as connection:
+        connection.execute("ALTER TABLE customer DROP COLUMN loyalty_tier, DROP COLUMN email")
+
+    failed = shop.protean("db", "setup")
+    assert failed.returncode == 1
+    assert "default: the table customer lacks the columns email, loyalty_tier\n" in failed.stdout
+    assert '    ALTER TABLE customer ADD COLUMN loyalty_tier VARCHAR(20) COLLATE "C";\n' in failed.stdout
+    asked = shop.protean("db", "setup", "--json")
+    (missing,) = json.loads(asked.stdout)["missing_columns"]["default"]
+    assert (asked.returncode, missing["table"], missing["columns"]) == (1, "customer", ["email", "loyalty_tier"])
+    sql = shop.protean("db", "setup", "--sql")
+    assert sql.returncode == 1
+    assert sql.stdout.splitlines() == missing["statements"]
+
+    with psycopg.connect(database_url) as connection:
+        connection.execute(sql.stdout.encode())
+    assert shop.protean("db", "setup").stdout == "default: nothing to do, every table is there\n"
+    assert shop.protean("db", "setup", "--sql").stdout == ""
+
+
+def test_the_server_says_at_its_start_which_columns_are_missing_and_an_error_names_the_command(
+    shop: Shop, database_url: str
+) -> None:
+    shop.protean("db", "setup")
+    with psycopg.connect(database_url) as connection:
+        connection.execute("ALTER TABLE customer_view DROP COLUMN loyalty_tier")
+
+    server = shop.server()
+
+    said = server.printed("lacks the column")
+    assert "default: the table customer_view lacks the column loyalty_tier" in said
+    assert "ALTER TABLE customer_view ADD COLUMN loyalty_tier" in said
+    assert server.count("lacks the column") == 1
+    shop.register("Ada")
+    assert "prints the SQL that adds them" in server.printed('column "loyalty_tier"')
 
 
 def test_setup_works_in_production_where_opening_a_database_creates_nothing(shop: Shop, database_url: str) -> None:
@@ -57,7 +104,7 @@ def test_truncate_with_yes_empties_every_table_and_says_how_much_it_was(shop: Sh
     done = shop.protean("db", "truncate", "--yes")
 
     assert done.returncode == 0
-    assert done.stdout == "emptied 8 tables, 6 rows\n"  # two customers, two messages, two outbox rows
+    assert done.stdout == f"emptied {len(TABLES)} tables, 6 rows\n"  # two customers, two messages, two outbox rows
     assert all(rows(database_url, table) == 0 for table in TABLES)
 
 

@@ -16,6 +16,8 @@ def test_dev_starts_embedded_servers_and_the_engine_and_ends_with_ctrl_c(bare_sh
         dev.printed("Runs      CustomerProjector on customer, customer:backfill", within=60)
         eventually(lambda: dev.count("serves") == 2)
         assert {server.name for server in status(home)} == {"postgresql", "valkey"}
+        for server in status(home):
+            assert dev.count(f"URI       {server.name}: {server.uri}") == 1
         bare_shop.register("Ada")
         dev.printed("-- acked")
         children = dev.children()

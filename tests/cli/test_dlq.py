@@ -231,3 +231,103 @@ def test_a_replay_shows_what_it_would_do_and_asks(failing_shop: Shop) -> None:
     assert declined == 1
     assert "Replay 2 dead letters?" in shown
     assert failing_shop.json("dlq", "list")["total"] == 2
+
+
+def test_letters_of_one_cause_are_counted_as_a_group_and_replayed_by_its_id(failing_shop: Shop) -> None:
+    dead(failing_shop, "Ada", "Bob")
+    (group,) = failing_shop.json("dlq", "list", "--group-by=error")["groups"]
+    text = failing_shop.protean("dlq", "list", "--group-by=error").stdout
+    failing_shop.broken.unlink()
+
+    unknown = failing_shop.protean("dlq", "replay", "--group=nobody", "--yes")
+    replayed = failing_shop.json("dlq", "replay", f"--group={group['id']}", "--yes")
+
+    assert (group["count"], group["handler"], group["error_type"]) == (2, "GreetingProjector", "RuntimeError")
+    assert text.splitlines()[0].split() == ["COUNT", "GROUP", "HANDLER", "STREAM", "ERROR", "FIRST", "LAST"]
+    assert group["id"] in text
+    assert unknown.returncode == 2
+    assert "no group of dead letters has the id 'nobody'" in unknown.stderr
+    assert (replayed["released"], replayed["succeeded"]) == (2, 2)
+
+
+def test_pages_follow_each_other(failing_shop: Shop) -> None:
+    dead(failing_shop, "Ada", "Bob", "Eve")
+
+    first = failing_shop.json("dlq", "list", "--limit=2")
+    second = failing_shop.json("dlq", "list", "--limit=2", f"--after={first['next']}")
+
+    ids = [failure["message_id"] for page in (first, second) for failure in page["failures"]]
+    assert len(set(ids)) == 3
+    assert second["next"] is None
+    assert failing_shop.protean("dlq", "list", "--after=nonsense").returncode == 1
+
+
+def test_everything_is_replayed_at_once(failing_shop: Shop) -> None:
+    dead(failing_shop, "Ada", "Bob")
+    failing_shop.broken.unlink()
+
+    declined, shown = on_terminal(failing_shop, "n\n", "dlq", "replay-all")
+    done = failing_shop.protean("dlq", "replay-all", "--yes")
+
+    assert declined == 1
+    assert "Replay 2 dead letters?" in shown
+    assert done.stdout == "2 dead letters replayed: 2 succeeded, 0 failed again\n"
+
+
+def test_a_discard_lets_what_waits_behind_it_go_on_and_is_remembered_with_its_reason(failing_shop: Shop) -> None:
+    server, (customer,) = dead(failing_shop, "Ada")
+    failing_shop.rename(customer, 2)
+    eventually(lambda: server.count("waits behind an earlier failure") == 2)
+    message_id = failing_shop.json("dlq", "list")["failures"][0]["message_id"]
+
+    unsaid = failing_shop.protean("dlq", "discard", message_id, "--yes")
+    unmeant = failing_shop.protean("dlq", "discard", "--reason=merged", "--yes")
+    refused = failing_shop.protean("dlq", "discard", message_id, "--reason=merged")
+    done = failing_shop.protean("dlq", "discard", message_id, "--reason=merged", "--by=Ada", "--yes")
+
+    assert [unsaid.returncode, unmeant.returncode, refused.returncode] == [2, 2, 2]
+    assert "--reason" in unsaid.stderr
+    assert "say what to discard" in unmeant.stderr
+    assert "add --yes" in refused.stderr
+    assert (done.returncode, done.stdout) == (0, "1 dead letter discarded by Ada: merged\n")
+    assert failing_shop.json("lanes", "status")["drained"] is True
+    assert server.count("never, discarded by Ada: merged") == 1
+    (kept,) = failing_shop.json("dlq", "list", "--state=archived")["failures"]
+    assert (kept["discarded_by"], kept["discard_reason"], kept["attempts"]) == ("Ada", "merged", 1)
+    assert "Discarded  by Ada: merged" in failing_shop.protean("dlq", "inspect", message_id).stdout
+    again = failing_shop.protean("dlq", "replay", message_id, "--yes")
+    assert again.returncode == 2
+    assert "is archived: only dead letters are replayed" in again.stderr
+
+
+def test_without_an_engine_a_discard_waits_for_one_and_says_so(failing_shop: Shop) -> None:
+    server, _ = dead(failing_shop, "Ada")
+    server.process.terminate()
+    assert server.ended() == 0
+
+    done = failing_shop.protean("dlq", "discard", "--handler=GreetingProjector", "--reason=test data", "--yes")
+
+    assert done.returncode == 1
+    assert "No engine is running: 1 message will be passed over when one starts" in done.stdout
+    assert "discarding" in failing_shop.protean("dlq", "list", "--state=waiting").stdout
+
+
+def test_old_letters_are_purged_and_those_that_others_wait_behind_are_kept(failing_shop: Shop) -> None:
+    dead(failing_shop, "Ada", "Bob")
+    first, _ = failing_shop.json("dlq", "list")["failures"]
+    failing_shop.json("dlq", "discard", first["message_id"], "--reason=test data", "--yes")
+
+    wrong = failing_shop.protean("dlq", "purge", "--older-than=tomorrow")
+    nothing = failing_shop.protean("dlq", "purge", "--older-than=1h")
+    refused = failing_shop.protean("dlq", "purge", "--older-than=0s", "--state=both")
+    done = failing_shop.protean("dlq", "purge", "--older-than=0s", "--state=both", "--yes")
+
+    assert wrong.returncode == 2
+    assert "'tomorrow' is not a duration" in wrong.stderr
+    assert (nothing.returncode, nothing.stdout) == (0, "There is nothing to purge.\n")
+    assert refused.returncode == 2
+    assert done.stdout.splitlines() == [
+        "1 letter deleted",
+        "1 dead letter kept: later messages wait behind them; replay or discard them first",
+    ]
+    assert failing_shop.json("dlq", "list", "--state=all")["total"] == 1

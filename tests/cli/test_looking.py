@@ -85,6 +85,32 @@ def test_what_is_left_on_a_lane_that_was_turned_off_is_shown(shop: Shop, broker_
     done = shop.protean("lanes", "status")
 
     assert "1 message on customer:backfill, a lane that is turned off: nobody reads them" in done.stdout
+    assert "turn the lane on again, or send what is not handled by the primary lane" in done.stdout
+    assert "`protean outbox republish --since=" in done.stdout
+
+
+def test_dead_letters_of_a_lane_that_was_turned_off_are_shown_although_its_stream_is_empty(
+    failing_shop: Shop,
+) -> None:
+    server = failing_shop.server()
+    failing_shop.register("Ada", priority=-50)
+    server.printed("dead after 1 attempt")
+    eventually(lambda: failing_shop.json("lanes", "status")["lanes"][1]["dead"] == 1)
+    server.process.terminate()
+    server.ended()
+    failing_shop.configure(("enabled = true\nthreshold = 0              #", "enabled = false\nthreshold = 0 #"))
+
+    status = failing_shop.json("lanes", "status")
+
+    assert [(lane["stream"], lane["dead"], lane["served"]) for lane in status["lanes"]] == [
+        ("customer", 0, True),
+        ("customer:backfill", 1, False),
+    ]
+    assert status["drained"] is False
+    said = failing_shop.protean("lanes", "status").stdout
+    assert "1 dead letter of customer:backfill: see `protean dlq list --stream=customer:backfill`" in said
+    rows = failing_shop.json("outbox", "status")["outbox"]
+    assert [(row["lane"], row["status"], row["rows"]) for row in rows] == [("unknown", "published", 1)]
 
 
 def test_the_outbox_is_counted_by_broker_stream_lane_and_status(shop: Shop) -> None:

@@ -23,6 +23,9 @@ DOMAIN_COMMANDS = [
     ["db", "truncate", "--yes"],
     ["lanes", "status"],
     ["outbox", "status"],
+    ["outbox", "republish", "--since=1h"],
+    ["outbox", "revive"],
+    ["outbox", "cleanup"],
     ["dlq", "list"],
     ["dlq", "inspect", "x"],
     ["dlq", "replay", "x"],
@@ -55,7 +58,7 @@ def test_every_command_refuses_a_domain_that_is_not_there(runner: CliRunner, com
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["server", "--lanes=slow"], "slow"),
+        (["server", "--lanes=slow"], "'--lanes': 'slow' is not one of"),
         (["server", "--workers=0"], "0"),
         (["server", "--workers=17"], "17"),
         (["server", "--log-level=loud"], "loud"),
@@ -129,6 +132,16 @@ def test_a_domain_in_memory_has_nothing_to_serve_or_to_look_at(bare_shop: Shop, 
     assert done.returncode == 2
     assert "in memory" in done.stderr
     assert "domain.toml" in done.stderr
+
+
+def test_without_a_configuration_it_is_said_where_one_was_looked_for(bare_shop: Shop) -> None:
+    (bare_shop.folder / "domain.toml").unlink()
+
+    done = bare_shop.protean("server")
+
+    assert done.returncode == 2
+    where = bare_shop.folder / "my_app" / "identity"
+    assert f"No .domain.toml or domain.toml was found in {where} or the 2 folders above it\n" in done.stderr
 
 
 def test_a_database_in_memory_cannot_be_served_although_there_is_a_broker(bare_shop: Shop, broker_url: str) -> None:
@@ -216,13 +229,21 @@ def test_the_demo_is_one_of_the_commands(runner: CliRunner) -> None:
 
     assert done.exit_code == 0
     assert "--customers" in done.stdout
+    assert "'--customers': must be greater than" in runner.invoke(app, ["demo", "--customers=1"]).stderr
 
 
 @pytest.mark.parametrize("group", ["db", "lanes", "outbox", "dlq"])
 def test_a_group_alone_shows_its_commands(runner: CliRunner, group: str) -> None:
     done = runner.invoke(app, [group])
 
-    assert "Commands:" in done.output
+    assert "\nCommands:\n" in done.output
+    assert "Error" not in done.output
+
+
+def test_the_command_alone_shows_its_help_as_it_is_laid_out(runner: CliRunner) -> None:
+    done = runner.invoke(app, [])
+
+    assert done.output == runner.invoke(app, ["-h"]).output
 
 
 def test_help_loads_no_driver(tmp_path: Path) -> None:

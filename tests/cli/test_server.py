@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
+import socket
+import urllib.error
+import urllib.request
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -86,6 +91,35 @@ def test_ctrl_c_reaches_everybody_and_ends_everybody_in_order(shop: Shop) -> Non
     assert server.count("Traceback") == 0
 
 
+def test_a_stop_says_what_is_waited_for_how_to_force_it_and_that_it_is_over(shop: Shop) -> None:
+    server = shop.server()
+    eventually(lambda: server.count("serves") == 2)
+
+    os.killpg(server.process.pid, signal.SIGINT)
+
+    assert server.ended() == 0
+    server.close()
+    said = [line for line in server.lines if "Stop" in line]
+    assert said == [
+        "INFO: Stopping: finishing what is in hand, at most 30 s; again to end now\n",
+        "INFO: Stopped\n",
+    ]
+
+
+@pytest.mark.parametrize("command", ["server", "dev"])
+def test_ctrl_c_while_the_processes_are_still_importing_prints_no_traceback(shop: Shop, command: str) -> None:
+    shop.env["PYTHONPROFILEIMPORTTIME"] = "1"  # every module says when it is loaded
+    server = shop.start(command)
+    eventually(lambda: len(server.children()) == 2)
+
+    os.killpg(server.process.pid, signal.SIGINT)
+
+    assert server.ended() == 0
+    server.close()
+    assert server.count("Traceback") == server.count("KeyboardInterrupt") == 0, "".join(server.lines)
+    assert server.count("serves") == 0
+
+
 def test_workers_multiply_the_pair(shop: Shop) -> None:
     server = shop.server("--workers=2")
 
@@ -157,10 +191,89 @@ def test_sqlite_refuses_more_than_one_process_with_the_reason(shop: Shop, folder
     assert done.stderr.startswith("Error: SQLite takes one engine process: its writers would wait")
 
 
-def test_a_server_that_cannot_start_its_engine_says_so_and_fails(shop: Shop) -> None:
+def test_the_backfill_lane_alone_says_which_lanes_there_are_too(shop: Shop) -> None:
+    server = shop.server("--lanes=backfill", "--workers=2")
+    eventually(lambda: server.count("serves backfill:") == 2)
+
+    assert server.printed("Initialized priority lanes") == LANES_LINE
+    assert server.count("Initialized priority lanes") == 1
+
+
+@pytest.mark.parametrize("options", [[], ["--in-process"]], ids=["with children", "in process"])
+def test_a_server_started_before_its_broker_waits_and_says_for_what(shop: Shop, options: list[str]) -> None:
+    shop.env["REDIS_URL"] = "redis://127.0.0.1:1/0"
+    server = shop.start("server", *options)
+
+    line = server.printed("The start waits for the broker")
+    assert line.startswith("WARNING: ")
+    assert "redis://127.0.0.1:1/0" in line
+    server.process.terminate()
+
+    assert server.ended() == 0
+    assert server.count("exited with") == 0
+
+
+def test_without_waiting_a_server_whose_broker_is_away_dies_and_is_tried_again(shop: Shop) -> None:
+    shop.env["REDIS_URL"] = "redis://127.0.0.1:1/0"
+    server = shop.start("server", "--no-wait")
+
+    server.printed("starting it again in 1.0 s")
+    server.process.terminate()
+
+    assert server.ended() == 1
+
+
+@pytest.mark.parametrize("options", [[], ["--in-process"]], ids=["with children", "in process"])
+def test_health_is_told_on_the_port_that_is_asked_for(shop: Shop, options: list[str]) -> None:
+    port = free_port()
+    server = shop.start("server", f"--health-port={port}", *options)
+    server.printed(f"Health on http://127.0.0.1:{port}")
+
+    eventually(lambda: asked(port, "readyz")[0] == 200, told=lambda: str(asked(port, "healthz")))
+    assert asked(port, "livez")[0] == 200
+    code, said = asked(port, "healthz")
+    assert (code, said["status"]) == (200, "ok")
+    threads = [thread["name"] for process in said["processes"] for thread in process["threads"]]
+    assert {"CustomerProjector on customer", "CustomerProjector on customer:backfill"} <= set(threads)
+
+    server.process.terminate()
+    assert server.ended() == 0
+
+
+def test_without_a_health_port_nobody_listens(shop: Shop) -> None:
+    server = shop.server()
+    assert server.count("Health on") == 0
+    assert [
+        child for child in psutil.Process(server.process.pid).net_connections("inet") if child.status == "LISTEN"
+    ] == []
+
+
+def test_a_health_port_that_is_taken_is_misconfigured(shop: Shop) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = shop.protean("server", f"--health-port={taken.getsockname()[1]}")
+    assert done.returncode == 2
+    assert "choose another health_port" in done.stderr
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def asked(port: int, path: str) -> tuple[int, Any]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=10) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read())
+
+
+def test_a_server_that_may_not_wait_and_cannot_start_its_engine_says_so_and_fails(shop: Shop) -> None:
     shop.env["REDIS_URL"] = "redis://127.0.0.1:1/0"
 
-    done = shop.protean("server", "--in-process")
+    done = shop.protean("server", "--in-process", "--no-wait")
 
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1

@@ -68,6 +68,29 @@ def test_the_guides_overlay_enables_lanes_in_production_only(tmp_path: Path, env
         assert config.creates_tables is (env != "production")
 
 
+@pytest.mark.parametrize(
+    ("overlay", "env", "said"),
+    [
+        ("production", "prodution", ["PROTEAN_ENV is `prodution`, for which domain.toml has no overlay, did you mean"]),
+        ("production", "staging", ["for which domain.toml has no overlay, only for production"]),
+        ("prodution", None, ["[prodution] of domain.toml is in force where PROTEAN_ENV is `prodution`, did you mean"]),
+        ("prodution", "production", ["for which domain.toml has no overlay", "[prodution] of domain.toml is in force"]),
+        ("production", "production", []),
+        ("production", None, []),
+        ("staging", "staging", []),
+    ],
+)
+def test_an_overlay_that_is_not_there_or_that_nobody_asks_for_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, overlay: str, env: str | None, said: list[str]
+) -> None:
+    write(tmp_path / "domain.toml", f"[{overlay}.server]\nmessages_per_tick = 5")
+
+    load(tmp_path, env=env, environ={})
+
+    assert len(caplog.messages) == len(said)
+    assert all(part in message for part, message in zip(said, caplog.messages, strict=True))
+
+
 def test_variables_are_filled_in_and_typed(tmp_path: Path) -> None:
     write(
         tmp_path / "domain.toml",
@@ -88,6 +111,16 @@ def test_variables_are_filled_in_and_typed(tmp_path: Path) -> None:
     assert config.server.priority_lanes.enabled is True
     assert config.databases["default"].database_uri == "postgresql://me:${x}@there/db"
     assert config.custom == {"list": ["there"]}
+
+
+def test_a_default_stands_in_for_an_empty_variable_as_in_a_shell(tmp_path: Path) -> None:
+    write(
+        tmp_path / "domain.toml",
+        '[databases.default]\ndatabase_uri = "${DATABASE_URL|embedded}"\n[custom]\nbare = "<${BARE}>"',
+    )
+    config = load(tmp_path, environ={"DATABASE_URL": "", "BARE": ""})
+    assert config.databases["default"].database_uri == "embedded"
+    assert config.custom == {"bare": "<>"}  # without a default, empty is what was asked for
 
 
 def test_a_missing_variable_is_named_with_its_key_where_it_is_needed(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from protean.deliver.gate import GateSlot, LaneGate, Passage
 from protean.deliver.lanes import Lane, Lanes
 from protean.deliver.relay import MAX_ATTEMPTS, SMALLEST_BATCH, Relay, RelaySettings
 from protean.exceptions import BrokerError, BrokerUnavailableError
+from protean.ports.broker import Tally
 from protean.ports.outbox import OutboxRow
 from protean.priority import Priority, processing_priority
 
@@ -28,13 +29,13 @@ class MoodyBroker(MemoryBroker):
     dislikes = b"nothing at all"
     batches: list[int]
 
-    def publish(self, entries: Sequence[tuple[str, bytes]]) -> None:
+    def publish(self, entries: Sequence[tuple[str, bytes]], tally: Tally | None = None) -> int:
         self.batches = [*getattr(self, "batches", []), len(entries)]
         if self.away:
             raise BrokerUnavailableError("nobody there")
         if any(self.dislikes in payload for _, payload in entries):
             raise BrokerError("refused")
-        super().publish(entries)
+        return super().publish(entries, tally)
 
 
 @pytest.fixture
@@ -144,6 +145,67 @@ def test_while_one_relay_has_the_lane_another_finds_nothing_to_do(bank: Bank, br
     assert found == [None]
 
 
+def test_every_batch_is_counted_on_the_broker_and_with_the_marks(bank: Bank, broker: MoodyBroker) -> None:
+    one, recovery = relay(bank, broker), bank.domain.database().recovery
+    for number in range(1, 4):
+        bank.open(f"a{number}")
+        one.publish_batch(10)
+        (lane,) = recovery.lanes("default")
+        assert (lane.published, broker.tallies([lane.tally.key])) == (number, [number])
+
+
+def test_a_broker_that_counts_more_than_was_marked_has_lost_nothing(bank: Bank, broker: MoodyBroker) -> None:
+    """The process died between publishing and marking."""
+    bank.open("a")
+    relay(bank, broker).publish_batch(10)
+    bank.open("b")
+    outbox = bank.domain.database().outbox
+    with (  # noqa: PT012  # the block is the subject
+        pytest.raises(ZeroDivisionError),
+        outbox.claim(Lanes(enabled=True).claim("default", Lane.PRIMARY), 10) as batch,
+    ):
+        assert batch is not None
+        broker.publish([("account", b"{}")], batch.tally)
+        raise ZeroDivisionError
+    relay(bank, broker).publish_batch(10)
+    (lane,) = bank.domain.database().recovery.lanes("default")
+    assert (lane.published, lane.lost_at) == (3, None)
+
+
+def test_a_broker_that_counts_less_is_known_to_have_lost_something_and_goes_on_being_used(
+    bank: Bank, broker: MoodyBroker
+) -> None:
+    one, recovery = relay(bank, broker), bank.domain.database().recovery
+    bank.open("a")
+    one.publish_batch(10)
+    broker.flush("")
+    for name in ("b", "c"):
+        bank.open(name)
+        assert one.publish_batch(10) == 1
+        (lane,) = recovery.lanes("default")
+        assert lane.lost_at is not None
+        assert broker.tallies([lane.tally.key]) == [0]  # whoever looks next sees it too
+    assert statuses(bank) == {"published": 3}
+    assert broker.stream("account").length == 2
+
+
+def test_a_refused_row_keeps_the_others_counted(bank: Bank, broker: MoodyBroker) -> None:
+    for name in ("good", "evil", "fine"):
+        bank.open(name)
+    broker.dislikes = b"evil"
+    relay(bank, broker).publish_batch(10)
+    (lane,) = bank.domain.database().recovery.lanes("default")
+    assert broker.tallies([lane.tally.key]) == [lane.published]
+    assert lane.published > 0
+
+
+def test_rows_that_nobody_listens_to_count_for_nothing(bank: Bank, broker: MoodyBroker) -> None:
+    bank.open("a")
+    claim = Lanes(enabled=True).claim("default", Lane.PRIMARY)
+    Relay(bank.domain.database().outbox, broker, claim, lambda row: None).publish_batch(10)
+    assert bank.domain.database().recovery.lanes("default") == []
+
+
 def test_after_an_outage_the_relay_tries_one_row_before_it_trusts_the_broker_with_more(
     bank: Bank, broker: MoodyBroker
 ) -> None:
@@ -151,7 +213,7 @@ def test_after_an_outage_the_relay_tries_one_row_before_it_trusts_the_broker_wit
         bank.open(f"a{number}")
     broker.away = True
     one, stopping = relay(bank, broker), threading.Event()
-    thread = threading.Thread(target=one.run, args=[stopping])
+    thread = threading.Thread(target=one.run, args=[stopping], daemon=True)
     thread.start()
     one.wake()
     _wait_until(lambda: len(getattr(broker, "batches", [])) >= 2)
@@ -169,9 +231,9 @@ def test_after_an_outage_the_relay_tries_one_row_before_it_trusts_the_broker_wit
 def test_the_bell_closes_the_gate_until_production_has_been_published(bank: Bank, broker: MoodyBroker) -> None:
     gate, closed = LaneGate(), []
     publish = broker.publish
-    broker.publish = lambda entries: (closed.append(gate.closed), publish(entries))[1]  # type: ignore[method-assign]  # a look
+    broker.publish = lambda *batch: (closed.append(gate.closed), publish(*batch))[1]  # type: ignore[method-assign]  # a look
     one, stopping = relay(bank, broker, slot=gate.slot(3)), threading.Event()
-    thread = threading.Thread(target=one.run, args=[stopping])
+    thread = threading.Thread(target=one.run, args=[stopping], daemon=True)
     thread.start()
     bank.open("a")
     one.wake()
@@ -223,9 +285,9 @@ def test_beside_production_backfills_batches_shrink_to_what_fits_their_time(
 ) -> None:
     publish = broker.publish
 
-    def slowly(entries: Sequence[tuple[str, bytes]]) -> None:
+    def slowly(entries: Sequence[tuple[str, bytes]], tally: Tally | None = None) -> int:
         threading.Event().wait(0.0005 * len(entries))
-        publish(entries)
+        return publish(entries, tally)
 
     monkeypatch.setattr(broker, "publish", slowly)
     gate = LaneGate()
@@ -250,7 +312,7 @@ def test_beside_production_backfills_batches_shrink_to_what_fits_their_time(
 @contextmanager
 def running(one: Relay) -> Iterator[Relay]:
     stopping = threading.Event()
-    thread = threading.Thread(target=one.run, args=[stopping])
+    thread = threading.Thread(target=one.run, args=[stopping], daemon=True)
     thread.start()
     try:
         yield one
@@ -262,7 +324,7 @@ def running(one: Relay) -> Iterator[Relay]:
 
 def test_a_lost_ring_costs_no_more_than_the_poll(bank: Bank, broker: MoodyBroker) -> None:
     one, stopping = relay(bank, broker), threading.Event()
-    thread = threading.Thread(target=one.run, args=[stopping])
+    thread = threading.Thread(target=one.run, args=[stopping], daemon=True)
     thread.start()
     bank.open("a")  # nobody rings for this relay
     _wait_until(lambda: statuses(bank) == {"published": 1})

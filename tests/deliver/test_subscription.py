@@ -179,6 +179,42 @@ def test_what_a_restarted_consumer_had_in_hand_it_finds_again(
     assert len(handling.seen) == 2
 
 
+def test_a_group_that_vanished_is_told_before_it_is_made_again(
+    broker: MemoryBroker, serving: Callable[..., Subscription]
+) -> None:
+    told: list[tuple[str, bool]] = []
+
+    def lost(why: str) -> None:
+        told.append((why, bool(broker.stream(STREAM).groups)))
+        if len(told) == 1:
+            raise DatabaseUnavailableError("down")  # so nobody has heard it
+
+    serving(Handling(), lost=lost)
+    broker.flush("")
+    wait_until(lambda: bool(broker.stream(STREAM).groups))
+    assert told == [(f"the group {GROUP} on {STREAM} was gone", False)] * 2
+
+
+def test_entries_that_were_trimmed_in_somebodys_hands_are_told(
+    broker: MemoryBroker, serving: Callable[..., Subscription]
+) -> None:
+    told: list[str] = []
+
+    def lost(why: str) -> None:
+        told.append(why)
+        if len(told) == 1:
+            raise DatabaseUnavailableError("down")
+
+    publish(broker, 2)
+    broker.read(STREAM, GROUP, "me", 2, 0.0)
+    broker._streams[STREAM].trim(10**9)
+    handling = Handling()
+    serving(handling, lost=lost)
+    wait_until(lambda: pending(broker) == 0)
+    assert told == [f"entries of {STREAM} were trimmed while {GROUP} had them in hand"] * 2
+    assert len(handling.seen) == 2
+
+
 def test_a_group_that_vanished_is_made_again(broker: MemoryBroker, serving: Callable[..., Subscription]) -> None:
     handling = Handling()
     serving(handling)
@@ -186,3 +222,31 @@ def test_a_group_that_vanished_is_made_again(broker: MemoryBroker, serving: Call
     wait_until(lambda: bool(broker.stream(STREAM).groups))
     publish(broker, 1)
     wait_until(lambda: len(handling.seen) == 1)
+
+
+def test_while_the_handler_rests_nothing_is_handed_over_and_the_gate_is_open(
+    broker: MemoryBroker, serving: Callable[..., Subscription]
+) -> None:
+    gate, handling, rests = LaneGate(), Handling(), [60.0]
+    publish(broker, 3)
+    serving(handling, rests_for=lambda: rests[0], slot=gate.slot(0))
+    wait_until(lambda: pending(broker) == 3)
+    threading.Event().wait(0.1)
+    assert handling.seen == []
+    assert not gate.closed
+    rests[0] = 0.0
+    wait_until(lambda: broker.stream(STREAM).length == 0)
+    assert len(handling.seen) == 3
+
+
+def test_what_got_no_outcome_stays_in_hand_and_is_handed_over_again(
+    broker: MemoryBroker, serving: Callable[..., Subscription]
+) -> None:
+    handling = Handling()
+    handling.at_once = 0
+    publish(broker, 2)
+    serving(handling)
+    wait_until(lambda: pending(broker) == 2)
+    handling.at_once = 1
+    wait_until(lambda: broker.stream(STREAM).length == 0)
+    assert len(handling.seen) == 2

@@ -106,6 +106,13 @@ def test_slower_within_the_bound_is_not_called_unaffected() -> None:
     assert verdict(slower).startswith("Production kept up: p99 12.1 ms")
 
 
+def test_on_a_busy_machine_a_broken_promise_says_that_other_work_was_measured() -> None:
+    affected = replace(GOOD, during=replace(CALM, p99=500.0))
+
+    assert "quieter machine" not in verdict(replace(affected, load_average=0.0))
+    assert "quieter machine" in verdict(replace(affected, load_average=1_000.0))
+
+
 @pytest.mark.parametrize(
     ("findings", "said"),
     [

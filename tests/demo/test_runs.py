@@ -116,10 +116,58 @@ def test_the_guides_script_runs_unmodified(folder: Path) -> None:
 def test_our_migration_can_be_tried_and_run_again(folder: Path) -> None:
     run(folder, "register_customers.py", "250")
 
-    assert "250 migrated, 0 right already" in run(folder, "migrate_tiers.py", "--dry-run")
-    assert "100 migrated, 0 right already" in run(folder, "migrate_tiers.py", "--limit", "100")
+    dry = run(folder, "migrate_tiers.py", "--dry-run")
+    assert "Found 250 customers\n" in dry
+    assert "Dry run, nothing written: 250 would migrate, 0 right already" in dry
+    some = run(folder, "migrate_tiers.py", "--limit", "100")
+    assert "Found 250 customers, of which the first 100 are taken\n" in some
+    assert "100 migrated, 0 right already" in some
     assert "150 migrated, 100 right already, 0 errors" in run(folder, "migrate_tiers.py")
     assert "0 migrated, 250 right already" in run(folder, "migrate_tiers.py")
+
+
+def test_a_migration_that_is_stopped_says_how_far_it_came_and_goes_on_when_run_again(folder: Path) -> None:
+    run(folder, "register_customers.py", "1500")
+
+    with subprocess.Popen(
+        [sys.executable, "migrate_tiers.py"], cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as migration:
+        assert migration.stderr is not None
+        said = ""
+        for line in migration.stderr:
+            said += line
+            if "Progress: 500/1500" in line:
+                break
+        migration.send_signal(signal.SIGINT)
+        said += migration.stderr.read()
+
+    assert migration.returncode == 130, said
+    assert "Traceback" not in said
+    stopped = re.search(r"INFO Stopped: (\d+) migrated, 0 right already, 0 errors; run it again to go on\n$", said)
+    assert stopped, said
+    already = int(stopped[1])
+    assert f"Complete: {1500 - already} migrated, {already} right already, 0 errors" in run(folder, "migrate_tiers.py")
+
+
+@pytest.mark.parametrize("script", ["register_customers.py", "migrate_tiers.py --limit"])
+@pytest.mark.parametrize("number", ["0", "-5", "many", "1.5"])
+def test_a_number_that_cannot_be_meant_is_refused_in_words(folder: Path, script: str, number: str) -> None:
+    command = [sys.executable, *script.split(), number]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    if number == "-5" and "migrate" in script:
+        assert "--limit" in done.stderr  # argparse takes it for an option of its own
+    else:
+        assert f"{number} must be a whole number, 1 or more" in done.stderr
+    assert not (folder / ".protean").exists()
+
+
+def test_registering_prints_one_line_into_a_pipe(folder: Path) -> None:
+    command = [sys.executable, "register_customers.py", "250"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+
+    assert done.stdout == "250 customers\n"
 
 
 def test_the_copy_leaves_out_what_a_developers_own_run_left_behind(folder: Path) -> None:

@@ -82,7 +82,7 @@ def test_in_production_missing_tables_are_named_with_the_command_that_makes_them
     bare.configure(append=TOML[1].text)
     bare.env["PROTEAN_ENV"] = "production"
 
-    server = bare.server()
+    server = bare.server(processes=0)
     server.printed("does not exist; `protean db setup` creates missing tables", PATIENCE)
     made = bare.protean("db", "setup", "--domain=my_app.identity.domain")
     assert made.returncode == 0, made.stderr

@@ -125,10 +125,12 @@ def test_production_is_handled_while_backfill_handlers_are_slow(cluster: Cluster
         if event.number:
             threading.Event().wait(0.1)
 
+    backfill = cluster.bank.domain.broker()
     cluster.start(between=lambda event: slow(event) if hasattr(event, "number") else None)
+    wait_for(lambda: backfill.stream("account:backfill").length > 30)  # published, and under way
     cluster.bank.open("urgent")
     wait_for(lambda: cluster.bank.applied("urgent") == [0])
-    assert cluster.bank.domain.broker().stream("account:backfill").length > 20
+    assert backfill.stream("account:backfill").length > 20
     cluster.settle()
 
 

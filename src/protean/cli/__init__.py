@@ -8,5 +8,5 @@ output     tables, JSON, and texts of others made harmless
 server, dev        starting engines; serving is what both do
 db                 tables
 lanes, outbox      looking at what is on its way; lane_report finds the figures
-dlq                failures and their replay; failures reads them, replay carries it out
+dlq                dead letters; failures says which are meant and shows them, replay carries out what was decided
 """

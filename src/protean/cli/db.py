@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import Annotated
 
-from protean.cli.grammar import DomainOption, JsonOption, YesOption, confirm, examples, group
+import typer
+
+from protean.cli.grammar import FAILED, DomainOption, JsonOption, YesOption, confirm, examples, group
 from protean.cli.opening import opened, reading
 from protean.cli.output import Table as Shown
 from protean.cli.output import counted, plain, say, show_json
 from protean.domain import Domain
 from protean.exceptions import ConfigurationError, DatabaseError, DatabaseUnavailableError
-from protean.ports.database import Database
+from protean.ports.database import Database, Lacking
 from protean.ports.query import Query
 from protean.ports.rows import Column, ColumnType, Table
+from protean.server.lacking import described, lacking_of
+
+SqlOption = Annotated[bool, typer.Option("--sql", help="Print only the SQL that adds missing columns.")]
 
 app = group("Create, empty or drop the tables of a domain.")
 
@@ -25,7 +31,11 @@ OWN_TABLES = {
     "positions": "handler",
     "inbox": "handler",
     "handlers": "name",
+    "lanes": "lane",
+    "watermarks": "name",
+    "reconciliations": "target_broker",
     "failures": "handler",
+    "idempotency_keys": "key",
 }
 
 
@@ -40,17 +50,36 @@ class Loss:
 
 
 @app.command(
-    epilog=examples("protean db setup --domain=src/my_domain", "PROTEAN_ENV=production protean db setup --json")
+    epilog=examples(
+        "protean db setup --domain=src/my_domain",
+        "PROTEAN_ENV=production protean db setup --json",
+        "protean db setup --sql > columns.sql             the SQL that adds missing columns",
+    )
 )
-def setup(domain: DomainOption, as_json: JsonOption = False) -> None:
-    """Create the tables that are missing. What exists is never altered."""
+def setup(domain: DomainOption, sql: SqlOption = False, as_json: JsonOption = False) -> None:
+    """Create the tables that are missing, and say which columns are. What exists is never altered.
+
+    Exit code 1: a table lacks columns that are declared now; the SQL that adds them is printed.
+    """
     with untouched(domain) as loaded:
-        created = {name: loaded.database(name).setup(tables) for name, tables in durable_tables(loaded).items()}
+        tables = durable_tables(loaded)
+        created = {name: loaded.database(name).setup(its) for name, its in tables.items()}
+        missing = lacking_of(loaded, tables)
     if as_json:
-        show_json({"created": created})
-        return
-    for name, tables in created.items():
-        say(f"{name}: created {', '.join(tables)}" if tables else f"{name}: nothing to do, every table is there")
+        lists = {name: [asdict(each) for each in lacking] for name, lacking in missing.items()}
+        show_json({"created": created, "missing_columns": lists})
+    elif sql:
+        for line in _statements(missing):
+            say(line)
+    else:
+        for name, its in created.items():
+            if its:
+                say(f"{name}: created {', '.join(its)}")
+            elif name not in missing:
+                say(f"{name}: nothing to do, every table is there")
+        _show_missing(missing)
+    if missing:
+        raise typer.Exit(FAILED)
 
 
 @app.command(epilog=examples("protean db truncate --domain=src/my_domain", "protean db truncate --yes"))
@@ -84,6 +113,20 @@ def durable_tables(domain: Domain) -> dict[str, list[Table]]:
             '[databases.default] of domain.toml, for instance to "embedded"'
         )
     return tables
+
+
+def _statements(missing: Mapping[str, Sequence[Lacking]]) -> list[str]:
+    return [line for lacking in missing.values() for each in lacking for line in each.statements]
+
+
+def _show_missing(missing: Mapping[str, Sequence[Lacking]]) -> None:
+    for name, lacking in missing.items():
+        for each in lacking:
+            say(described(name, each))
+    if missing:
+        say("What exists is never altered from here. This adds them:\n")
+        for line in _statements(missing):
+            say(f"    {line}")
 
 
 def losses(domain: Domain, provider: str, tables: Sequence[Table]) -> list[Loss]:

@@ -47,7 +47,9 @@ def described(domain: Domain) -> list[str]:
     ]
     uris = [database.database_uri for database in config.databases.values()]
     if "embedded" in (*uris, *(each.uri for each in config.brokers.values())):
-        lines += [f"Connect   {server.name}: {server.hint}" for server in embedded_servers(config.root)]
+        servers = embedded_servers(config.root)
+        lines += [f"Connect   {server.name}: {server.hint}" for server in servers]
+        lines += [f"URI       {server.name}: {server.uri}" for server in servers]
     return [*lines, "Stop      Ctrl-C", ""]
 
 

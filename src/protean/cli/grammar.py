@@ -67,8 +67,7 @@ class Application(TyperGroup):
             complain("given up, nothing was done")
             sys.exit(FAILED)
         except typer.TyperException as error:
-            if error.format_message():
-                complain(" ".join(error.format_message().split()))
+            _misused(error)
             sys.exit(error.exit_code)
         except ProteanError as error:
             _report(error, str(error), debug)
@@ -127,6 +126,17 @@ def _without_debug(arguments: list[str]) -> tuple[list[str], bool]:
     end = arguments.index("--") if "--" in arguments else len(arguments)
     kept = [argument for argument in arguments[:end] if argument != "--debug"]
     return kept + arguments[end:], len(kept) < end
+
+
+def _misused(error: typer.TyperException) -> None:
+    """A complaint is one line, in our words; the help that a group alone asks for stays as it is laid out."""
+    text = error.format_message()
+    if type(error).__name__ == "NoArgsIsHelpError":  # typer does not export it
+        typer.echo(text, err=True)
+    elif text:
+        for theirs, ours in (("Value error, ", ""), ("Input should be ", "must be ")):
+            text = text.replace(theirs, ours)
+        complain(" ".join(text.split()))
 
 
 def _report(error: BaseException, text: str, debug: bool) -> None:

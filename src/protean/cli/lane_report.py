@@ -19,6 +19,7 @@ from protean.ports.broker import StreamState
 from protean.ports.database import Transaction
 from protean.ports.outbox import OutboxCount
 from protean.ports.progress import Failure, FailureFilter, FailureState
+from protean.server.retired import retired_lanes
 
 #: Failures per stream whose blocked messages are counted. More is exact for longer, at two lookups each.
 LOOKED_BEHIND = 100
@@ -82,10 +83,16 @@ def lane_reports(domain: Domain) -> list[LaneReport]:
     for category in categories:
         for lane in Lane:
             state = domain.broker().stream(lanes.stream(category, lane))
-            if lane in lanes.in_use or state.length:
-                rows = [row for row in outbox if row.category == category and lanes.lane_of(row.priority) is lane]
-                reports.append(_report(domain, category, lane, rows, state))
-    return reports
+            rows = [row for row in outbox if row.category == category and lanes.lane_of(row.priority) is lane]
+            reports.append(_report(domain, category, lane, rows, state))
+    seen = {report.stream for report in reports}
+    reports += [
+        _report(domain, retired.category, Lane.BACKFILL, [], retired.state, retired=retired.stream)
+        for retired in retired_lanes(domain)
+        if retired.stream not in seen
+    ]
+    # Of a lane that is turned off, what is left: on its stream, or as failures when the stream is empty.
+    return [report for report in reports if report.served or report.length or not report.drained]
 
 
 def messages_behind(domain: Domain, failures: Sequence[Failure], transaction: Transaction) -> dict[str, int]:
@@ -98,8 +105,17 @@ def messages_behind(domain: Domain, failures: Sequence[Failure], transaction: Tr
     return {message.id: transaction.log.head(message.stream_name) - message.position for message in found}
 
 
-def _report(domain: Domain, category: str, lane: Lane, outbox: Sequence[OutboxCount], state: StreamState) -> LaneReport:
-    stream = domain.lanes.stream(category, lane)
+def _report(
+    domain: Domain,
+    category: str,
+    lane: Lane,
+    outbox: Sequence[OutboxCount],
+    state: StreamState,
+    *,
+    retired: str = "",
+) -> LaneReport:
+    """`retired` is the stream of a lane that the configuration does not have."""
+    stream = retired or domain.lanes.stream(category, lane)
     pending = [row for row in outbox if row.status == "pending"]
     groups = _groups(domain, category, state)
     waiting = dead = blocked = looked_at = 0
@@ -117,7 +133,7 @@ def _report(domain: Domain, category: str, lane: Lane, outbox: Sequence[OutboxCo
         stream=stream,
         category=category,
         lane=lane,
-        served=lane in domain.lanes.in_use,
+        served=lane in domain.lanes.in_use and not retired,
         outbox=sum(row.rows for row in pending),
         given_up=sum(row.rows for row in outbox if row.status == "failed"),
         length=state.length,

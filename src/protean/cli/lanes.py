@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from protean.cli.doctor import doctor
 from protean.cli.grammar import DomainOption, JsonOption, examples, group
 from protean.cli.lane_report import LaneReport, lane_reports
 from protean.cli.opening import opened, require_servers
@@ -22,6 +23,11 @@ app = group("See what is on its way, lane by lane.")
 WATCH_INTERVAL = 1.0
 
 NO_ENGINE = "No engine is running: start it with `protean server`"
+
+_UNREAD = (
+    "nobody reads them; turn the lane on again, or send what is not handled by the primary lane with "
+    "`protean outbox republish --since=…`"
+)
 
 WatchOption = Annotated[bool, typer.Option("--watch", help="Look again every second, until Ctrl-C.")]
 
@@ -67,6 +73,15 @@ def status(domain: DomainOption, as_json: JsonOption = False, watch: WatchOption
                 say(note)
 
 
+app.command(
+    epilog=examples(
+        "protean lanes doctor --domain=src/my_domain",
+        "protean lanes doctor --fix                      mends, after asking",
+        "protean lanes doctor --json || page-somebody",
+    )
+)(doctor)
+
+
 def as_table(reports: Sequence[LaneReport]) -> Table:
     rows = [
         (
@@ -95,9 +110,7 @@ def notes(domain: Domain, reports: Sequence[LaneReport]) -> list[str]:
         found.append("Priority lanes are off: everything takes the primary lane ([server.priority_lanes] enabled)")
     for report in reports:
         if not report.served:
-            found.append(
-                f"{counted(report.length, 'message')} on {report.stream}, a lane that is turned off: nobody reads them"
-            )
+            found.append(_left_on(report))
             continue
         if report.given_up:
             found.append(f"{report.stream}: the relay gave up on {counted(report.given_up, 'row')} of the outbox")
@@ -107,6 +120,21 @@ def notes(domain: Domain, reports: Sequence[LaneReport]) -> list[str]:
             if alive and not each.exists
         ]
     return found
+
+
+def _left_on(report: LaneReport) -> str:
+    """What to say of a stream that no lane of the configuration has, and what to do about it."""
+    said = []
+    if report.length:
+        left = f"{counted(report.length, 'message')} on {report.stream}, a lane that is turned off"
+        owed = [group.handler for group in report.groups if group.exists and (group.lag or group.pending)]
+        said.append(f"{left}: an engine hands them to {', '.join(owed)}" if owed else f"{left}: {_UNREAD}")
+    if report.waiting:
+        said.append(f"{counted(report.waiting, 'failure')} of {report.stream}: an engine tries again when due")
+    if report.dead:
+        letters = counted(report.dead, "dead letter")
+        said.append(f"{letters} of {report.stream}: see `protean dlq list --stream={report.stream}`")
+    return "; ".join(said)
 
 
 def as_plain(domain: Domain, reports: Sequence[LaneReport]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ app = typer.Typer(
     )
     + "\n\nExit codes: 0 done, 1 failed, 2 misused or misconfigured. Every list takes --json.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -60,7 +61,11 @@ app.command(
     ),
 )(server)
 app.command(rich_help_panel=RUNNING, epilog=examples("protean dev --domain=src/my_domain"))(dev)
-app.command(rich_help_panel=RUNNING, epilog=examples("protean demo", "protean demo --customers=2000 --json"))(demo)
+app.command(
+    rich_help_panel=RUNNING,
+    short_help="Migrate 10,000 customers while production goes on, and measure it.",
+    epilog=examples("protean demo", "protean demo --customers=2000 --json"),
+)(demo)
 app.add_typer(db.app, name="db", rich_help_panel=TABLES)
 app.add_typer(lanes.app, name="lanes", rich_help_panel=LOOKING)
 app.add_typer(outbox.app, name="outbox", rich_help_panel=LOOKING)

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from protean.config.loader import NAMES, PARENTS
 from protean.domain import Domain
 from protean.exceptions import ConfigurationError, ProteanError
 from protean.ports.database import Transaction
@@ -44,13 +45,20 @@ def require_servers(domain: Domain) -> None:
     if in_memory:
         raise ConfigurationError(
             f"the database {in_memory[0]!r} is in memory, which no other process sees; set database_uri in "
-            f'[databases.{in_memory[0]}] of domain.toml, for instance to "embedded"'
+            f'[databases.{in_memory[0]}] of domain.toml, for instance to "embedded"{_where_looked(domain)}'
         )
     if domain.outbox_broker is None:
         raise ConfigurationError(
             "this domain handles events inline, right after commit, and has no lanes; name a broker in "
-            '[brokers.default] of domain.toml, for instance uri = "embedded"'
+            f'[brokers.default] of domain.toml, for instance uri = "embedded"{_where_looked(domain)}'
         )
+
+
+def _where_looked(domain: Domain) -> str:
+    """Where no configuration was found; nothing if there was one, or if the code itself has it."""
+    if domain.config.source is not None or domain.config.model_fields_set:
+        return ""
+    return f". No {' or '.join(NAMES[:2])} was found in {domain.config.root} or the {PARENTS} folders above it"
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -49,7 +50,10 @@ def drawn(table: Table) -> RichTable:
     from rich.table import Table as RichTable  # noqa: PLC0415  # as above
     from rich.text import Text  # noqa: PLC0415  # as above
 
-    result = RichTable(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    widths = [max(map(len, column)) for column in zip(table.columns, *table.rows, strict=True)]
+    # One blank between columns where two do not fit: `lanes status` on 80 columns, which would be broken inside words.
+    gap = 2 if sum(widths) + 2 * (len(widths) - 1) <= get_terminal_size().columns else 1
+    result = RichTable(box=None, pad_edge=False, header_style="bold", padding=(0, gap, 0, 0))
     for column in table.columns:
         result.add_column(column, justify="right" if column in table.numeric else "left", overflow="fold")
     for row in table.rows:

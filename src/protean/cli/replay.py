@@ -1,84 +1,104 @@
-"""Replaying dead letters: make them due again, then watch what the engine makes of them.
-
-A replay goes to the handler that failed and to no other: what is released is its row in the failures table. Nothing
-is published again, nothing is edited, and order holds, because it is the engine's own retry.
-"""
+"""Carrying out what was decided about dead letters: asked for, watched, and told."""
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
-from protean.cli.failures import PAGE, Found
-from protean.cli.opening import reading
+import typer
+
+from protean.cli.failures import as_plain, require_handlers, shortened, table_of_causes
+from protean.cli.grammar import FAILED, confirm
+from protean.cli.output import counted, plain, say, show_json
 from protean.domain import Domain
-from protean.ports.progress import Failure
-
-#: Seconds between looks at what is not settled yet.
-LOOK_INTERVAL = 0.2
-#: Failures looked at each time. More sees the end sooner and asks the database more.
-LOOKED_AT = 200
+from protean.server.dead_letters import DeadLetters
+from protean.server.letters import DeadLetter, Settled
 
 
-@dataclass(slots=True)
-class Settled:
-    """What became of released failures. The unsettled are due, and nobody has tried them yet."""
-
-    succeeded: list[Found] = field(default_factory=list)
-    failed_again: list[Failure] = field(default_factory=list)
-    unsettled: list[Found] = field(default_factory=list)
-    engine_running: bool = True
+def agree(chosen: Sequence[DeadLetter], verb: str, *, yes: bool) -> None:
+    """Say how many of what kind it is about and ask, unless nothing is to be done."""
+    if chosen and not yes:
+        say(plain(table_of_causes(chosen)), err=True)
+    if chosen:
+        confirm(f"{verb} {counted(len(chosen), 'dead letter')}?", yes=yes)
 
 
-def release(domain: Domain, found: Sequence[Found]) -> list[Found]:
-    """Make dead failures due; those that still were dead. Exactly these, whatever has died in the meantime."""
-    released: list[Found] = []
-    for provider in sorted({each.provider for each in found}):
-        mine = [each for each in found if each.provider == provider]
-        for start in range(0, len(mine), PAGE):
-            transaction = domain.database(provider).transaction()
-            try:
-                page = [each for each in mine[start : start + PAGE] if transaction.failures.release(each.itself)]
-                transaction.commit()
-            finally:
-                transaction.rollback()
-            released += page
-    return released
+def replay(domain: Domain, chosen: Sequence[DeadLetter], by: str, timeout: float, *, yes: bool, as_json: bool) -> None:
+    """Replay them, with a bar; exit with 1 unless every one of them succeeded."""
+    require_handlers(domain, chosen)
+    agree(chosen, "Replay", yes=yes)
+    letters = DeadLetters(domain)
+    released = letters.release(chosen, by=by)
+    with _progress("Handled", len(released)) as progress:
+        settled = letters.settle(released, timeout, progress)
+    if as_json:
+        show_json({"released": len(released), **_as_plain(settled, "succeeded")})
+    elif not released:
+        say("There is nothing to replay: no such dead letters.")
+    else:
+        again = len(settled.failed_again)
+        said = f"{len(settled.succeeded):,} succeeded, {again:,} failed again"
+        say(f"{counted(len(released), 'dead letter')} replayed: {said}")
+        _say_rest(settled, "tried")
+    _exit(settled)
 
 
-def settle(domain: Domain, released: Sequence[Found], timeout: float, progress: Callable[[int], None]) -> Settled:
-    """Wait until the engine has tried every one of them once, at most `timeout` seconds.
-
-    `progress` is told how many are settled. Gives up early when no engine is running.
-    """
-    result = Settled()
-    open_ones = deque(released)
-    deadline = time.monotonic() + timeout
-    while open_ones:
-        if not domain.broker().living():
-            result.engine_running = False
-            break
-        for _ in range(min(LOOKED_AT, len(open_ones))):
-            each = open_ones.popleft()
-            left = _left(domain, each)
-            if left is None:
-                result.succeeded.append(each)
-            elif left.last_failed_at > each.failure.last_failed_at:
-                result.failed_again.append(left)
-            else:
-                open_ones.append(each)
-        progress(len(released) - len(open_ones))
-        if not open_ones or time.monotonic() > deadline:
-            break
-        time.sleep(LOOK_INTERVAL)
-    result.unsettled = list(open_ones)
-    return result
+def discard(
+    domain: Domain, chosen: Sequence[DeadLetter], by: str, reason: str, timeout: float, *, yes: bool, as_json: bool
+) -> None:
+    """Discard them, with a bar; exit with 1 unless every one of them is in the archive."""
+    agree(chosen, "Discard", yes=yes)
+    with _progress("Discarded", len(chosen)) as progress:
+        settled = DeadLetters(domain).discard(chosen, by=by, reason=reason, timeout=timeout, progress=progress)
+    if as_json:
+        show_json(_as_plain(settled, "discarded"))
+    elif not settled.total:
+        say("There is nothing to discard: no such dead letters.")
+    else:
+        say(f"{counted(len(settled.succeeded), 'dead letter')} discarded by {by}: {reason}")
+        _say_rest(settled, "passed over")
+    _exit(settled)
 
 
-def _left(domain: Domain, each: Found) -> Failure | None:
-    """The failure as it stands now; None when it is gone, which a successful retry makes it."""
-    with reading(domain, each.provider) as transaction:
-        found = transaction.failures.find(each.itself, 1)
-    return found[0] if found else None
+@contextmanager
+def _progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal, nothing elsewhere: the result is what is read there."""
+    if total == 0 or not sys.stderr.isatty():
+        yield lambda settled: None  # noqa: ARG005  # a bar that nobody sees
+        return
+    from rich.console import Console  # noqa: PLC0415  # 80 ms, which only a terminal needs
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415  # as above
+
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda settled: bar.update(task, completed=settled)
+
+
+def _as_plain(settled: Settled, done: str) -> dict[str, Any]:
+    return {
+        done: len(settled.succeeded),
+        "failed_again": [as_plain(failure) for failure in settled.failed_again],
+        "unsettled": [each.failure.message_id for each in settled.unsettled],
+        "engine_running": settled.engine_running,
+    }
+
+
+def _say_rest(settled: Settled, done: str) -> None:
+    for failure in settled.failed_again:
+        say(f"  {failure.message_id}  {failure.handler}  {failure.error_type}: {shortened(failure.error)}")
+    left = counted(len(settled.unsettled), "message")
+    if not settled.engine_running:
+        say(
+            f"No engine is running: {left} will be {done} when one starts (protean server); "
+            "`protean dlq list --state waiting` shows them"
+        )
+    elif settled.unsettled:
+        say(f"{left} not {done} yet; `protean dlq list --state waiting` shows them")
+
+
+def _exit(settled: Settled) -> None:
+    if settled.failed_again or settled.unsettled:
+        raise typer.Exit(FAILED)

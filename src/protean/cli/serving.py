@@ -13,10 +13,11 @@ from protean.deliver.gate import SLOTS
 from protean.deliver.lanes import Lane
 from protean.domain import Domain
 from protean.exceptions import ConfigurationError
+from protean.server.alone import told_of
 from protean.server.assembly import SLOTS_PER_PROCESS, Role
 from protean.server.engine import Engine
 from protean.server.process import SWITCH_INTERVAL, stop_on_signals
-from protean.server.supervisor import Supervisor
+from protean.server.supervisor import Order, Supervisor
 
 logger = logging.getLogger(__name__)
 
@@ -41,10 +42,15 @@ class LogLevel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The engines to run: in processes of their own under a supervisor, or the only one in this process."""
+    """The engines to run: in processes of their own under a supervisor, or the only one in this process.
+
+    `patient`: wait for servers that are not up yet. `health_port` takes the place of the configured one.
+    """
 
     roles: tuple[Role, ...]
     in_process: bool
+    patient: bool = True
+    health_port: int | None = None
 
 
 def planned(domain: Domain, served: Served, workers: int, in_process: bool) -> Plan:
@@ -79,22 +85,38 @@ def lanes_served(domain: Domain, served: Served) -> tuple[Lane, ...]:
 
 def process_roles(lanes: tuple[Lane, ...], workers: int) -> tuple[Role, ...]:
     """One process per worker and lane. Indices are unique in a server; those of primary processes are even."""
-    return tuple(Role((lane,), 2 * worker + (lane is Lane.BACKFILL)) for worker in range(workers) for lane in lanes)
+    return tuple(
+        Role((lane,), 2 * worker + (lane is Lane.BACKFILL), first=worker == 0 and lane is lanes[0])
+        for worker in range(workers)
+        for lane in lanes
+    )
 
 
 def serve(domain: Domain, path: str, plan: Plan, log_level: LogLevel) -> int:
     """Run until told to stop; the exit code. `path` is what the processes find the domain by."""
+    server = domain.config.server
+    port = server.health_port if plan.health_port is None else plan.health_port
     if plan.in_process:
-        return _serve_here(domain, plan.roles[0])
+        return _serve_here(domain, plan, server.health_host, port)
     domain.close()  # the processes have connections of their own
-    return Supervisor(path, list(plan.roles), domain.config.server.grace_period, log_level.value).run()
+    order = Order(
+        domain=path,
+        roles=plan.roles,
+        grace_period=server.grace_period,
+        log_level=log_level.value,
+        patient=plan.patient,
+        health_host=server.health_host,
+        health_port=port,
+    )
+    return Supervisor(order).run()
 
 
-def _serve_here(domain: Domain, role: Role) -> int:
+def _serve_here(domain: Domain, plan: Plan, host: str, port: int) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL)
-    engine = Engine(domain, role)
+    engine = Engine(domain, plan.roles[0], patient=plan.patient)
     stop_on_signals(engine, signal.SIGINT, signal.SIGHUP)
-    return 0 if engine.run() else 1
+    with told_of(engine, host, port):
+        return 0 if engine.run() else 1
 
 
 def _on_sqlite(domain: Domain) -> bool:

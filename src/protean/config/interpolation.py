@@ -35,12 +35,18 @@ class Interpolated(str):
 
 
 def interpolated(text: str, environ: Mapping[str, str]) -> str:
-    """The text with its variables filled in. Raises MissingVariableError."""
+    """The text with its variables filled in. Raises MissingVariableError.
+
+    A default stands in for a variable that is empty too, as the shell's `${NAME:-default}` does: `NAME=` in an
+    environment file is how people unset one.
+    """
 
     def value(match: re.Match[str]) -> str:
         if match["escaped"]:
             return "${"
-        found = environ.get(match["name"], match["default"])
+        found, default = environ.get(match["name"]), match["default"]
+        if not found and default is not None:
+            return default
         if found is None:
             raise MissingVariableError(match["name"])
         return found

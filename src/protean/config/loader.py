@@ -51,9 +51,4 @@ def _table(file: Path) -> Mapping[str, Any] | None:
 
 def _config(file: Path, table: Mapping[str, Any], env: str | None, environ: Mapping[str, str]) -> Config:
     prefix = ("tool", "protean") if file.name == "pyproject.toml" else ()
-    try:
-        return Config.from_mapping(
-            table, root=file.parent, env=env, environ=environ, place=Place(file.name, prefix, file)
-        )
-    except RecursionError:
-        raise ConfigurationError(f"{file} is nested too deeply") from None
+    return Config.from_mapping(table, root=file.parent, env=env, environ=environ, place=Place(file.name, prefix, file))

@@ -18,6 +18,9 @@ from protean.suggestion import did_you_mean
 
 logger = logging.getLogger(__name__)
 
+#: The one environment that has a meaning to the framework itself: see `create_tables`.
+PRODUCTION = "production"
+
 M = TypeVar("M", bound=pydantic.BaseModel)
 Table = Mapping[str, Any]
 Keys = tuple[str, ...]
@@ -33,7 +36,7 @@ class Place:
 
     def section(self, keys: Keys) -> str:
         """`[server.priority_lanes] of domain.toml`; at the top level the file alone."""
-        path = ".".join((*self.prefix, *keys))
+        path = masked(".".join((*self.prefix, *keys)))  # people paste addresses anywhere
         return f"[{path}] of {self.name}" if path else self.name
 
 
@@ -46,8 +49,7 @@ def read(schema: type[M], table: Table, *, place: Place, env: str | None, enviro
     """
     reader = _Reader(schema, table, place, environ)
     overlay = env if env in reader.overlays else None
-    if env and overlay is None and (suggestion := did_you_mean(env, reader.overlays)):
-        logger.warning("PROTEAN_ENV is `%s`, for which %s has no overlay%s", env, place.name, suggestion)
+    _warn_of_names(env, reader.overlays, place)
     config = reader.check(overlay, in_force=True)
     for other in {None, *reader.overlays} - {overlay}:
         reader.check(other, in_force=False)
@@ -58,6 +60,19 @@ def read(schema: type[M], table: Table, *, place: Place, env: str | None, enviro
         raise ConfigurationError(problems[0])
     listed = "\n".join(f"- {problem}" for problem in problems)
     raise ConfigurationError(f"{place.name} has {len(problems)} problems:\n{listed}")
+
+
+def _warn_of_names(env: str | None, overlays: Table, place: Place) -> None:
+    """Warn of an overlay that is asked for and not there, and of one that nobody will ever ask for.
+
+    No error: where only production differs, every other environment rightly has no overlay.
+    """
+    if env and overlays and env not in overlays:
+        suggestion = did_you_mean(env, overlays) or f", only for {', '.join(overlays)}"
+        logger.warning("PROTEAN_ENV is `%s`, for which %s has no overlay%s", env, place.name, suggestion)
+    for name in overlays:
+        if name not in (env, PRODUCTION) and (suggestion := did_you_mean(name, [PRODUCTION])):
+            logger.warning("%s is in force where PROTEAN_ENV is `%s`%s", place.section((name,)), name, suggestion)
 
 
 def merged(base: Table, over: Table) -> dict[str, Any]:
@@ -107,7 +122,7 @@ class _Reader(Generic[M]):
     def _is_overlay(self, key: str, value: object) -> bool:
         suggestion = did_you_mean(key, self.schema.model_fields)
         if not isinstance(value, Mapping):
-            self.problems.add(f"unknown key `{key}` in {self.place.section(())}{suggestion}")
+            self.problems.add(f"unknown key `{masked(key)}` in {self.place.section(())}{suggestion}")
             return False
         if suggestion and not set(value) <= set(self.schema.model_fields):
             self.problems.add(f"unknown section {self.place.section((key,))}{suggestion}")
@@ -130,7 +145,7 @@ class _Reader(Generic[M]):
                 if in_force:
                     *section, name = self._origin((*keys, str(key)), over, overlay)
                     self.problems.add(
-                        f"`{name}` in {self.place.section(tuple(section))} needs the environment variable "
+                        f"`{masked(name)}` in {self.place.section(tuple(section))} needs the environment variable "
                         f"{missing.name}, which is not set; set it, or give a default: "
                         f"${{{missing.name}|…}}"
                     )
@@ -145,14 +160,14 @@ class _Reader(Generic[M]):
         place = self.place.section(tuple(section))
         if detail["type"] == "extra_forbidden":
             known = _model_at(self.schema, [name for name in section if name not in self.overlays])
-            return f"unknown key `{key}` in {place}{did_you_mean(key, known)}"
+            return f"unknown key `{masked(key)}` in {place}{did_you_mean(key, known)}"
         said = str(detail["ctx"]["error"]) if detail["type"] == "value_error" else detail["msg"]
         said = said.replace("Input should", "must").replace("String should match pattern", "must match")
         if detail["type"] in ("model_type", "dict_type"):
             said = "must be a table"
         elif _is_contradiction(detail):
             return f"{self.place.section(keys)}: {said}"
-        return f"`{key}` in {place} is {_shown(detail['input'])}: {said}"
+        return f"`{masked(key)}` in {place} is {_shown(detail['input'])}: {said}"
 
 
 def _is_contradiction(detail: ErrorDetails) -> bool:
@@ -186,4 +201,7 @@ def _shown(value: object) -> str:
     """The value as the file has it: a variable by its name, an address without its password."""
     if isinstance(value, Interpolated):
         return f"{value.template!r:.80}"
-    return f"{masked(repr(value)):.80}"
+    try:
+        return f"{masked(repr(value)):.80}"
+    except ValueError:
+        return "a number too long to be shown"

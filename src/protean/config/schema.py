@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, 
 from protean.config.interpolation import Interpolated
 from protean.config.reading import Place, read
 from protean.config.uri import Uri
+from protean.exceptions import ConfigurationError
+from protean.suggestion import did_you_mean
 
 Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10**6)]
@@ -94,6 +96,27 @@ class RetryConfig(Section):
         return self
 
 
+class BreakerConfig(Section):
+    """`[server.breaker]`: what happens to a handler that fails at everything it is given."""
+
+    failures: int = Field(
+        default=20,
+        ge=0,
+        le=10**6,
+        description="Different messages failing in a row after which nothing more is handed over; 0: never.",
+    )
+    cool_down: Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)] = Field(
+        default=1.0, description="Seconds before one message is let through as a trial; doubles after each that fails."
+    )
+    max_cool_down: Seconds = Field(default=30.0, description="Seconds that the wait for a trial grows to at most.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> BreakerConfig:
+        if self.max_cool_down < self.cool_down:
+            raise ValueError(f"max_cool_down {self.max_cool_down} is less than cool_down {self.cool_down}")
+        return self
+
+
 class ServerConfig(Section):
     """`[server]`: how the engine handles messages."""
 
@@ -107,8 +130,33 @@ class ServerConfig(Section):
     grace_period: Seconds = Field(
         default=30.0, description="Seconds that a shutdown waits for what is in hand before it is given back."
     )
+    handler_timeout: Seconds = Field(
+        default=0.0,
+        description="Seconds a handler may take before its process ends itself and is started again; 0: any time.",
+    )
+    health_port: int = Field(
+        default=0, ge=0, le=65535, description="Port of `/livez`, `/readyz` and `/healthz`; 0: none."
+    )
+    health_host: str = Field(
+        default="127.0.0.1", min_length=1, description="Address of that port; `0.0.0.0` for all there are."
+    )
+    inbox_retention: float = Field(
+        default=24.0,
+        ge=0,
+        le=10**6,
+        allow_inf_nan=False,
+        description="Hours that a handled message is noted at least; longer, while an older one is not handled.",
+    )
+    idempotency_retention: float = Field(
+        default=7.0,
+        gt=0,
+        le=10**5,
+        allow_inf_nan=False,
+        description="Days that an idempotency key is remembered; the same command sent later is carried out again.",
+    )
     priority_lanes: PriorityLanesConfig = PriorityLanesConfig()
     retry: RetryConfig = RetryConfig()
+    breaker: BreakerConfig = BreakerConfig()
 
 
 class OutboxConfig(Section):
@@ -256,7 +304,10 @@ class Config(Section):
         problem and where in `place` it is.
         """
         env = env or environ.get("PROTEAN_ENV") or None
-        config = read(cls, mapping, place=place, env=env, environ=environ)
+        try:
+            config = read(cls, mapping, place=place, env=env, environ=environ)
+        except RecursionError:
+            raise ConfigurationError(f"{place.file or place.name} is nested too deeply") from None
         config._source, config._root, config._env = place.file, root or Path.cwd(), env  # noqa: SLF001 -- its own
         return config
 
@@ -267,7 +318,7 @@ def _with_provider(values: Any, key: str, schemes: Mapping[str, str]) -> Any:
         return values
     uri, provider = Uri(values.get(key, "")), values.get("provider")
     if not uri:
-        if provider in set(schemes.values()) - {"memory"}:
+        if provider != "memory" and provider in schemes.values():
             raise ValueError(f'provider "{provider}" needs `{key}`')
         return values
     inferred = schemes.get(uri.scheme)
@@ -282,5 +333,5 @@ def _with_provider(values: Any, key: str, schemes: Mapping[str, str]) -> Any:
 
 def _checked_scheme(uri: Uri, schemes: Mapping[str, str]) -> Uri:
     if uri and uri.scheme not in schemes:
-        raise ValueError(f"must begin with one of {', '.join(schemes)}")
+        raise ValueError(f"must begin with one of {', '.join(schemes)}{did_you_mean(uri.scheme, schemes)}")
     return uri

@@ -1,14 +1,17 @@
 """Dead letters on the stream beside the lane, told so that `redis-cli XRANGE` explains itself.
 
-The failures table is what counts. This is a copy for people with a broker at hand, made as well as it can be: after
-a crash it may be there twice, or missing.
+The failures table is what counts. This is a chronicle for people with a broker at hand, kept as well as it can be:
+after a crash an entry may be there twice, or missing. What happens to a letter later is told by another entry with
+its `message_id` and `handler`; the last one says how things stand.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from protean import crash
+from protean.clock import utc_now
 from protean.deliver.lanes import dead_letter_stream
 from protean.exceptions import BrokerError
 from protean.ports.broker import DeadLetters
@@ -48,5 +51,46 @@ class Undertaker:
                 "failed_at": failure.last_failed_at.isoformat(),
                 "original_id": failure.original_id,
                 "message_id": failure.message_id,
+                "state": "dead",
             },
         )
+        crash.point("dlq.added")
+
+
+class Chronicle:
+    """Tells on the same streams what people have decided about dead letters."""
+
+    def __init__(self, dead_letters: DeadLetters) -> None:
+        self._dead_letters = dead_letters
+
+    def replayed(self, failures: Sequence[Failure], by: str) -> None:
+        """They are due again. Should one die once more, its next letter says so."""
+        self._tell(failures, {"state": "replayed", "by": by})
+
+    def discarded(self, failures: Sequence[Failure], by: str, reason: str) -> None:
+        """Their handler shall never see them."""
+        self._tell(failures, {"state": "discarded", "by": by, "reason": reason})
+
+    def _tell(self, failures: Sequence[Failure], decision: dict[str, str]) -> None:
+        """The decision is made and kept in the database, whether the broker takes its part of the story or not."""
+        told = 0
+        try:
+            for failure in failures:
+                self._dead_letters.bury(
+                    dead_letter_stream(failure.stream),
+                    {
+                        "message_id": failure.message_id,
+                        "handler": failure.handler,
+                        "original_id": failure.original_id,
+                        "at": utc_now().isoformat(),
+                        **decision,
+                    },
+                )
+                told += 1
+        except BrokerError as error:
+            logger.warning(
+                "The broker was not told of %d letters that were %s; the failures table knows: %s",
+                len(failures) - told,
+                decision["state"],
+                error,
+            )

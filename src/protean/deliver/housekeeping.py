@@ -1,14 +1,20 @@
-"""Forgetting what was published long enough ago: in small transactions, so that nobody waits for the broom."""
+"""Forgetting what is over: in small transactions, so that nobody waits for the broom."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
+from protean import crash
 from protean.clock import utc_now
-from protean.exceptions import DatabaseError
-from protean.ports.outbox import Outbox
+from protean.deliver.floors import FloorKeeper
+from protean.exceptions import BrokerError, DatabaseError
+from protean.ports.database import Database
+from protean.ports.progress import FailureFilter, FailureState
+from protean.ports.recovery import Interest, Standing
 
 logger = logging.getLogger(__name__)
 
@@ -18,33 +24,125 @@ SWEEP_INTERVAL = 60.0
 BATCH = 5_000
 #: Seconds of rest between the transactions of one sweep.
 REST = 0.1
+#: How long a failure that a person has discarded can be looked up.
+FAILURE_RETENTION = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long what is over is kept: published outbox rows, notes of what was handled, keys of commands."""
+
+    outbox: timedelta = timedelta(hours=24)
+    inbox: timedelta = timedelta(hours=24)
+    keys: timedelta = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one sweep has removed, in rows; `raised`: by how many global positions floors have risen."""
+
+    outbox: int = 0
+    inbox: int = 0
+    keys: int = 0
+    failures: int = 0
+    raised: int = 0
 
 
 class Housekeeping:
-    """Prunes the published rows of an outbox that are older than `retention`."""
+    """Prunes one database, and raises the floors below which it may be pruned.
 
-    def __init__(self, outbox: Outbox, retention: timedelta) -> None:
-        self._outbox = outbox
+    The inbox comes before the floors, so that a row goes at the earliest one sweep after the floor has passed it: a
+    statement that began before the floor rose, and does not see it, has ended by then.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        retention: Retention,
+        interests: Sequence[Interest] = (),
+        keeper: FloorKeeper | None = None,
+    ) -> None:
+        self._database = database
         self._retention = retention
+        self._interests = interests
+        self._keeper = keeper
 
     def run(self, stopping: threading.Event) -> None:
         """Sweep now and then until `stopping` is set."""
         while not stopping.wait(SWEEP_INTERVAL):
             try:
-                pruned = self.sweep(stopping)
-            except DatabaseError as error:
-                logger.warning("Published outbox rows stay for now: %s", error)
+                swept = self.sweep(stopping)
+            except (DatabaseError, BrokerError) as error:
+                logger.warning("What is over stays in the database for now: %s", error)
             else:
-                if pruned:
-                    logger.info("Pruned %d published outbox rows", pruned)
+                if swept.outbox or swept.inbox or swept.keys or swept.failures:
+                    logger.info(
+                        "Pruned %d published outbox rows, %d inbox rows, %d idempotency keys, %d archived failures",
+                        swept.outbox,
+                        swept.inbox,
+                        swept.keys,
+                        swept.failures,
+                    )
 
-    def sweep(self, stopping: threading.Event) -> int:
-        """Prune all there is to prune, batch by batch; how many rows."""
+    def sweep(self, stopping: threading.Event) -> Swept:
+        """Prune all there is to prune, batch by batch, then raise the floors. Raises DatabaseError and BrokerError."""
+        now = utc_now()
+        return Swept(
+            outbox=self._in_batches(stopping, lambda: self._database.outbox.prune(now - self._retention.outbox, BATCH)),
+            inbox=self._inboxes(stopping),
+            keys=self._in_batches(stopping, lambda: self._prune_keys(now - self._retention.keys)),
+            failures=self._in_batches(stopping, lambda: self._prune_failures(now - FAILURE_RETENTION)),
+            raised=self._keeper.raise_floors(stopping) if self._keeper is not None else 0,
+        )
+
+    def _in_batches(self, stopping: threading.Event, prune: Callable[[], int]) -> int:
+        """Prune until a batch is not full; how many rows."""
         total = 0
         while not stopping.is_set():
-            pruned = self._outbox.prune(utc_now() - self._retention, BATCH)
+            pruned = prune()
             total += pruned
             if pruned < BATCH:
                 break
+            crash.point("cleanup.mid")
+            stopping.wait(REST)
+        return total
+
+    def _prune_failures(self, archived_before: datetime) -> int:
+        """An archived failure is due since it was archived."""
+        archived = FailureFilter(state=FailureState.ARCHIVED, due_before=archived_before)
+        transaction = self._database.transaction()
+        try:
+            pruned = transaction.failures.prune(archived, BATCH)
+            transaction.commit()
+        finally:
+            transaction.rollback()
+        return pruned
+
+    def _prune_keys(self, first_before: datetime) -> int:
+        transaction = self._database.transaction()
+        try:
+            pruned = transaction.idempotency_keys.prune(first_before, BATCH)
+            transaction.commit()
+        finally:
+            transaction.rollback()
+        return pruned
+
+    def _inboxes(self, stopping: threading.Event) -> int:
+        """Forget what handlers have handled below their floors and long enough ago; how many rows."""
+        unordered = {interest.handler: interest for interest in self._interests if not interest.sequenced}
+        if not unordered:
+            return 0
+        standings = [each for each in self._database.recovery.standings() if each.handler in unordered]
+        return sum(self._inbox(unordered[standing.handler], standing, stopping) for standing in standings)
+
+    def _inbox(self, interest: Interest, standing: Standing, stopping: threading.Event) -> int:
+        before, after, total = utc_now() - self._retention.inbox, standing.start, 0
+        while not stopping.is_set():
+            step = self._database.recovery.prune_inbox(interest, standing, before, after, BATCH)
+            total += step.rows
+            if step.upto is None:
+                break
+            after = step.upto
+            crash.point("cleanup.mid")
             stopping.wait(REST)
         return total

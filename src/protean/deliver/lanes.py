@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from protean.ports.outbox import Claim
 
+#: What may follow a category's `:` beside a lane's suffix: dead letters, and asynchronous commands.
+OTHER_STREAMS = ("dlq", "command")
+
 
 class Lane(StrEnum):
     PRIMARY = "primary"

@@ -3,6 +3,9 @@
 Publish, then mark, in one transaction that began with the claim: a crash in between publishes twice, which
 handlers absorb; the other order would lose. Rows are found by their status, never by an id above the last one
 seen (late commits have lower ids) and never below a snapshot (one long transaction would stop everything).
+
+Every batch is counted, on the broker after its entries, in the database with their marks. A broker whose count is
+behind the database's has lost something; that is written down with the marks, and `deliver/reconciling.py` acts on it.
 """
 
 from __future__ import annotations
@@ -14,11 +17,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from protean import codec
+from protean import codec, crash
 from protean.clock import utc_now
+from protean.deliver.activity import Activity, State
 from protean.deliver.gate import GateSlot, Passage
 from protean.exceptions import BrokerError, BrokerUnavailableError, DatabaseError
-from protean.ports.broker import Publisher
+from protean.ports.broker import BEHIND, Publisher
 from protean.ports.outbox import Claim, Outbox, OutboxBatch, OutboxRow
 
 logger = logging.getLogger(__name__)
@@ -78,7 +82,13 @@ class Relay:
         self._passage = passage
         self._bell = threading.Event()
         self._backoff = 0.0
+        self._waiting: Activity | None = None
         self._limit = settings.batch
+
+    @property
+    def activity(self) -> Activity:
+        """What it waits for, if it does; it is never at one batch for long."""
+        return self._waiting or Activity()
 
     def wake(self) -> None:
         """There is something new. During a batch it means: look again afterwards."""
@@ -86,6 +96,7 @@ class Relay:
 
     def run(self, stopping: threading.Event) -> None:
         """Relay until `stopping` is set; `wake` makes it notice at once."""
+        crash.on_lane(self._claim.name)
         try:
             while not stopping.is_set():
                 rung = self._rest(stopping)
@@ -129,7 +140,7 @@ class Relay:
                 return  # another relay is at it
             if self._backoff:
                 logger.info("The %s relay works again", self._claim.name)
-                self._backoff = 0.0
+                self._backoff, self._waiting = 0.0, None
             self._limit = self._fitting(limit, settled, took)
             if settled < limit:
                 return
@@ -152,17 +163,23 @@ class Relay:
             if batch is None:
                 return None
             routed = [(row, stream) for row in batch.rows if (stream := self._route(row)) is not None]
-            refused = self._publish(batch, routed)
-            batch.published([row.id for row in batch.rows if row.id not in refused])
+            refused, counted = self._publish(batch, routed)
+            batch.published([row.id for row in batch.rows if row.id not in refused], counted)
+            if routed:
+                crash.point("relay.marked")
             return len(batch.rows)
 
-    def _publish(self, batch: OutboxBatch, routed: Sequence[tuple[OutboxRow, str]]) -> set[int]:
-        """Publish all rows in one go, or, if the broker refuses something, one by one; the ids refused."""
+    def _publish(self, batch: OutboxBatch, routed: Sequence[tuple[OutboxRow, str]]) -> tuple[set[int], int | None]:
+        """Publish all rows in one go, or, if the broker refuses something, one by one.
+
+        The ids refused, and the broker's count after it, None if nothing was counted.
+        """
         entries = [(stream, _envelope(row)) for row, stream in routed]
         if not entries:
-            return set()
+            return set(), None
+        crash.point("relay.claimed")
         try:
-            self._publisher.publish(entries)
+            counted = self._publisher.publish(entries, batch.tally)
         except BrokerUnavailableError:
             raise
         except BrokerError:
@@ -170,11 +187,13 @@ class Relay:
                 "The broker refused a batch of %d on the %s lane; publishing one by one", len(entries), self._claim.name
             )
         else:
-            return set()
-        refused = set()
+            crash.point("relay.added")
+            return set(), counted
+        refused: set[int] = set()
+        counts: list[int] = []
         for (row, _), entry in zip(routed, entries, strict=True):
             try:
-                self._publisher.publish([entry])
+                counts.append(self._publisher.publish([entry], batch.tally))
             except BrokerUnavailableError:
                 raise
             except BrokerError as error:
@@ -187,7 +206,7 @@ class Relay:
                     MAX_ATTEMPTS,
                     error,
                 )
-        return refused
+        return refused, BEHIND if BEHIND in counts else max(counts, default=None)
 
     def _next_attempt(self, row: OutboxRow) -> datetime | None:
         if row.attempts + 1 >= MAX_ATTEMPTS:
@@ -196,6 +215,7 @@ class Relay:
 
     def _back_off(self, error: Exception) -> None:
         if not self._backoff:
+            self._waiting = Activity(State.WAITING, time.monotonic(), f"rows stay in the outbox: {error}")
             logger.warning("The %s relay waits; rows stay in the outbox: %s", self._claim.name, error)
         self._backoff = min(self._backoff * 2, BACKOFF_LAST) if self._backoff else BACKOFF_FIRST
         # One row is enough to find out whether the broker takes anything again; then more, so that a broker which

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from protean import crash
+from protean.deliver.activity import Activity, State
 from protean.deliver.gate import GateSlot, Passage
 from protean.deliver.lanes import Lane
 from protean.exceptions import BrokerError, DatabaseError, GroupMissingError
@@ -26,12 +28,30 @@ GATHER = 0.025
 READ_BLOCK = 1.0
 #: Seconds between looks for entries that dead consumers left behind; it takes two looks to believe it.
 RECLAIM_INTERVAL = 1.0
-#: Processes that died with an entry in hand before it is taken for the cause.
-SUSPECTED_AFTER = 3
+#: Seconds without reading after which a consumer counts as dead while the broker takes no sign of life, ours included:
+#: it is full, and what the dead have in hand must be handled to empty it.
+SILENT_AFTER = 60.0
+#: Processes that died with an entry in hand before it is taken for the cause, and from how many on entries are
+#: handed over one by one, so that the cause is the first that is left.
+SUSPECTED_AFTER, CAREFUL_AFTER = 3, 2
 #: Seconds to wait after the broker or the database failed: doubles from the first to the last.
 BACKOFF_FIRST, BACKOFF_LAST = 0.1, 5.0
 #: Entries in hand from which a primary lane, too, puts several messages into one transaction.
 LONG_BACKLOG = 50
+#: Seconds between looks at a handler whose breaker is open: another thread's trial may close it any time.
+BREAKER_LOOK = 0.25
+
+
+def _always() -> bool:
+    return True
+
+
+def _ready() -> float:
+    return 0.0
+
+
+def _unheard(_why: str) -> None:
+    """Nobody asks about losses of this lane."""
 
 
 class LaneBroker(Subscriber, Presence, Protocol):
@@ -63,8 +83,11 @@ class Subscription:
     """Serves one lane from a thread of its own.
 
     `bury` writes the dead letter of a failure. `bereave` is told the name of a dead
-    consumer before its entries are taken over. A primary lane has a `slot` of the lane gate and closes it while it has
-    work; a backfill lane has a `passage` through the gate.
+    consumer before its entries are taken over. `heard` tells whether this process's own sign of life reaches the
+    broker; while it does not, the absence of others proves little. `rests_for` tells for
+    how many seconds nothing may be handed over, because the handler's breaker is open. `lost` is told why the broker
+    must have lost something. A primary lane has a `slot` of the lane gate and closes it while it has work; a backfill
+    lane has a `passage` through the gate.
     """
 
     def __init__(
@@ -76,6 +99,9 @@ class Subscription:
         *,
         bury: Callable[[Failure], None],
         bereave: Callable[[str], None],
+        heard: Callable[[], bool] = _always,
+        rests_for: Callable[[], float] = _ready,
+        lost: Callable[[str], None] = _unheard,
         slot: GateSlot | None = None,
         passage: Passage | None = None,
         settings: SubscriptionSettings = SubscriptionSettings(),
@@ -86,6 +112,9 @@ class Subscription:
         self._execute = execute
         self._bury = bury
         self._bereave = bereave
+        self._heard = heard
+        self._rests_for = rests_for
+        self._lost = lost
         self._slot = slot
         self._passage = passage
         self._settings = settings
@@ -97,6 +126,25 @@ class Subscription:
         self._reclaim_at = 0.0
         self._absent: list[str] = []
         self._backoff = 0.0
+        self._inherited = 0
+        self._outdated = False
+        self._busy_since: float | None = None
+        self._waiting: Activity | None = None
+
+    @property
+    def activity(self) -> Activity:
+        """What it is at. Read from other threads: it may be over when it is read."""
+        if (since := self._busy_since) is not None:
+            return Activity(State.WORKING, since, f"{len(self._hand)} messages in hand")
+        return self._waiting or Activity()
+
+    def look_anew(self) -> None:
+        """What is in hand may be somebody else's by now: forget it, and ask the broker what is still pending here."""
+        self._outdated = True
+
+    def turn(self, stopping: threading.Event) -> None:
+        """Read once and handle what comes; for those who serve several lanes from one thread."""
+        self._attempt(self._round, stopping)
 
     def run(self, stopping: threading.Event) -> None:
         """Serve the lane until `stopping` is set.
@@ -104,6 +152,7 @@ class Subscription:
         The transaction under way is then finished; what else is in hand stays pending, and is taken over as
         soon as this consumer's sign of life is withdrawn.
         """
+        crash.on_lane(self.route.lane)
         try:
             while not stopping.is_set():
                 self._attempt(self._round, stopping)
@@ -128,9 +177,12 @@ class Subscription:
             self._hand.clear()
             self._wait_for("broker", error, stopping)
         except DatabaseError as error:
+            if not self._hand:  # what was read and not taken in hand is pending in our name
+                self._own_pending_after = "0"
             self._wait_for("database", error, stopping)
         else:
             self._backoff = 0.0
+            self._waiting = None
 
     def _wait_for(self, server: str, error: Exception, stopping: threading.Event) -> None:
         if not self._backoff:
@@ -141,16 +193,25 @@ class Subscription:
                 self.route.lane,
                 error,
             )
+            self._waiting = Activity(State.WAITING, time.monotonic(), f"waits for the {server}: {error}")
+        self._busy_since = None
         self._backoff = min(self._backoff * 2, BACKOFF_LAST) if self._backoff else BACKOFF_FIRST
         if self._slot is not None:
             self._slot.open()
         stopping.wait(self._backoff)
 
     def _make_group(self, _stopping: threading.Event) -> None:
+        # Said first: once the group is there again, nothing shows any more that it was not.
+        self._lost(f"the group {self.route.handler} on {self.route.stream} was gone")
         self._broker.ensure_group(self.route.stream, self.route.handler)
 
     def _round(self, stopping: threading.Event) -> None:
+        if self._outdated:
+            self._outdated = False
+            self._hand.clear()
+            self._own_pending_after, self._absent = "0", []
         if not self._hand:
+            self._inherited = 0
             if self._slot is not None and not self._last_read_was_full:
                 self._slot.open()
             if self._passage is not None and self._gathering:
@@ -182,12 +243,16 @@ class Subscription:
         """Entries of one dead consumer, now ours.
 
         Dead is who was without a sign of life twice in a row: after a pause of the broker itself everybody is for
-        a moment.
+        a moment. While our own sign is not taken, who has not read for long may be dead, or only slow: nobody's
+        sessions are ended then.
         """
-        absent = [name for name in self._broker.absent(self.route.stream, self.route.handler) if name != self._consumer]
+        where, heard = (self.route.stream, self.route.handler), self._heard()
+        found = self._broker.absent(*where) if heard else self._broker.silent(*where, SILENT_AFTER)
+        absent = [name for name in found if name != self._consumer]
         dead_again, self._absent = [name for name in absent if name in self._absent], absent
         for dead in dead_again:
-            self._bereave(dead)
+            if heard:
+                self._bereave(dead)
             entries = self._broker.claim(
                 self.route.stream, self.route.handler, dead, self._consumer, self._settings.batch
             )
@@ -205,25 +270,45 @@ class Subscription:
     def _suspecting(self, entries: Sequence[Entry]) -> list[Delivery]:
         """Entries of a dead consumer. What killed the processes that had them is most likely the first that is left."""
         first, *others = self._deliveries(entries)
+        self._inherited = len(entries) if entries[0].deliveries >= CAREFUL_AFTER else 0
         return [replace(first, suspected=entries[0].deliveries >= SUSPECTED_AFTER), *others]
 
     def _deliveries(self, entries: Sequence[Entry]) -> list[Delivery]:
+        if any(entry.payload is None for entry in entries):  # our own trimming leaves alone what is pending
+            self._lost(f"entries of {self.route.stream} were trimmed while {self.route.handler} had them in hand")
         return [Delivery(entry.id, self.route.stream, self.route.lane, entry.payload) for entry in entries]
 
     def _handle(self, stopping: threading.Event) -> None:
         """Hand over what is in hand, acknowledging as it gets done."""
-        if self._slot is not None:
-            self._slot.close()
+        crash.point("sub.read")
         while self._hand:
+            if (seconds := self._rests_for()) > 0.0:
+                self._stand_aside(seconds, stopping)
+                return
+            if self._slot is not None:
+                self._slot.close()
             if self._passage is not None:
                 self._passage.wait(stopping)
-            if stopping.is_set():
+            if stopping.is_set() or self._outdated:
                 return
-            began = self._began = time.monotonic()
-            outcomes = self._execute(tuple(self._hand), grouped=self._grouped(), go_on=self._may_go_on)
+            self._busy_since = began = self._began = time.monotonic()
+            outcomes = self._execute(self._offered(), grouped=self._grouped(), go_on=self._may_go_on)
             if self._passage is not None:
                 self._passage.worked(time.monotonic() - began)
-            self._settle(outcomes)
+            if outcomes:
+                self._settle(outcomes)
+            self._busy_since = None
+
+    def _stand_aside(self, seconds: float, stopping: threading.Event) -> None:
+        """The handler's breaker is open: what is in hand stays pending, and backfill need not wait for it."""
+        if self._slot is not None:
+            self._slot.open()
+        self._waiting = Activity(State.WAITING, time.monotonic(), "waits for the breaker of its handler")
+        stopping.wait(min(seconds, BREAKER_LOOK))
+
+    def _offered(self) -> tuple[Delivery, ...]:
+        """What is in hand; of what others have died with, only the next: the rest must not be in doubt with it."""
+        return (self._hand[0],) if self._inherited else tuple(self._hand)
 
     def _grouped(self) -> bool:
         if self.route.lane is Lane.BACKFILL or not self._settings.lanes_enabled:
@@ -234,11 +319,14 @@ class Subscription:
         return self._passage is None or self._passage.may_go_on(time.monotonic() - self._began)
 
     def _settle(self, outcomes: Sequence[Outcome]) -> None:
+        crash.point("sub.committed")
         for outcome in outcomes:
             if outcome.failure is not None and outcome.failure.state is FailureState.DEAD:
                 self._bury(outcome.failure)
         settled = [self._hand[index].entry_id for index in range(len(outcomes))]
         self._broker.ack(self.route.stream, self.route.handler, settled)
+        crash.point("sub.acked")
+        self._inherited = max(0, self._inherited - len(outcomes))
         for outcome in outcomes:
             self._hand.popleft()
             self._report(outcome)

@@ -10,7 +10,20 @@ from protean.exceptions import ConfigurationError
 #: Suffixes of streams (`customer:dlq`, `customer:command`); as categories they would be mistaken for these.
 RESERVED_CATEGORIES: Final = frozenset({"dlq", "command"})
 #: Tables of the framework, in the same database as the aggregates'.
-RESERVED_TABLES: Final = frozenset({"messages", "outbox", "positions", "inbox", "handlers", "failures"})
+RESERVED_TABLES: Final = frozenset(
+    {
+        "messages",
+        "outbox",
+        "positions",
+        "inbox",
+        "handlers",
+        "failures",
+        "idempotency_keys",
+        "lanes",
+        "watermarks",
+        "reconciliations",
+    }
+)
 #: PostgreSQL silently cuts longer names.
 MAX_LENGTH: Final = 63
 

@@ -9,7 +9,7 @@ import pydantic
 
 from protean.elements.complaints import complaints
 from protean.elements.element import Element
-from protean.exceptions import DeserializationError, InvalidOperationError
+from protean.exceptions import DeserializationError, InvalidOperationError, ValidationError
 
 
 class PayloadElement(Element):
@@ -33,7 +33,18 @@ P = TypeVar("P", bound=PayloadElement)
 
 
 def encode(payload: PayloadElement) -> str:
-    """The contents as JSON text: dates in ISO 8601, decimals as texts, enums by value."""
+    """The contents as JSON text: dates in ISO 8601, decimals as texts, enums by value.
+
+    Raises ValidationError when a list or dict was changed in place to something its field refuses: JSON has no NaN,
+    and writing null for it would lose it without a word.
+    """
+    info, values = payload.__protean__, payload.__dict__
+    for name, _, dump in info.columns.dumps:
+        if values[name] is not None:
+            try:
+                dump(values[name])
+            except pydantic.ValidationError as error:
+                raise ValidationError(complaints(error, info.name, info.fields, within=name)) from None
     return payload.__pydantic_serializer__.to_json(payload).decode()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from protean import crash
 from protean.handle.failing import failed_again, first_failure
 from protean.handle.invocation import HandlerFailed, Invocation
 from protean.handle.retry import RetryPolicy
@@ -48,6 +49,7 @@ class DeduplicatedHandling:
             known = failures.find(FailureFilter(handlers=(self._handler,), message_id=message.id), 1)
             if not known:
                 failures.save(failure)
+        crash.point("failure.recorded")
         if known:
             return Outcome(_VERDICTS[known[0].state], message.id, message.type)
         return Outcome(_VERDICTS[failure.state], message.id, message.type, failure)
@@ -72,7 +74,7 @@ class DeduplicatedHandling:
             with UnitOfWork(self._domain) as unit:
                 transaction = unit.transaction(self._provider)
                 applied = 0
-                if transaction.inbox.record(self._handler, [message.id]):
+                if transaction.inbox.record(self._handler, [message], failed_before=settles is not None):
                     applied = int(self._invocation.call(unit, message))
                 if settles is not None:
                     transaction.failures.remove(self._handler, settles.message_id)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from datetime import timedelta
 
 from protean import codec
+from protean.clock import utc_now
 from protean.elements.handlers import HandlerSpec
-from protean.exceptions import DeserializationError, HandlerDiedError, HistoryRemovedError
+from protean.exceptions import DatabaseError, DeserializationError, HandlerDiedError, HistoryRemovedError
+from protean.handle.breaker import Breaker, Passing
 from protean.handle.deduplicated import DeduplicatedHandling
-from protean.handle.failing import failed_again, unreadable
+from protean.handle.failing import blames_the_handler, failed_again, unreadable
 from protean.handle.invocation import HandlerFailed, Invocation
 from protean.handle.retry import RetryPolicy
 from protean.handle.sequenced import UNREADABLE, Item, SequencedHandling
@@ -20,80 +25,176 @@ from protean.write.context import ActiveDomain
 from protean.write.tables import has_text_key
 from protean.write.unit_of_work import UnitOfWork
 
+logger = logging.getLogger(__name__)
+
 #: Messages of one group commit at most, whatever the subscription reads at a time.
 LARGEST_GROUP = 1_000
 #: What is recorded of a message that nobody survived.
 DIED = "the processes in which {} handled this ended without a word: killed, out of memory, or a crash in native code"
+#: What is recorded when an attempt was begun, and counted, and nobody came back from it, for the last time.
+DIED_AT_LAST = (
+    "attempt {} was begun and never ended: its process was killed, ran out of memory, or crashed in native code; "
+    "there are no attempts left"
+)
+
+Handling = SequencedHandling | DeduplicatedHandling
 
 
 class Executor:
-    """Runs one handler class. `provider` names the database of its effects."""
+    """Runs one handler class. `provider` names the database of its effects.
+
+    `breaker` is shared by all executors of the handler in this process. While it is open nothing is handled: neither
+    by `execute` nor by `retry`.
+    """
 
     def __init__(
-        self, domain: ActiveDomain, handler: HandlerSpec, provider: str, policy: RetryPolicy = RetryPolicy()
+        self,
+        domain: ActiveDomain,
+        handler: HandlerSpec,
+        provider: str,
+        policy: RetryPolicy = RetryPolicy(),
+        breaker: Breaker | None = None,
     ) -> None:
         self._domain = domain
         self._handler = handler
         self._provider = provider
         self._policy = policy
+        self._breaker = breaker or Breaker(handler.name)
         self._fitting = 1
         self._invocation = Invocation(domain, handler)
-        self._sequenced = (
-            SequencedHandling(
-                domain,
-                handler=handler.name,
-                provider=provider,
-                invocation=self._invocation,
-                policy=policy,
-                preload=self._preload,
-            )
-            if handler.sequenced
-            else None
-        )
-        self._deduplicated = DeduplicatedHandling(domain, handler.name, provider, self._invocation, policy)
+        self._usual, self._trial = self._handling(policy), self._handling(policy.of_a_trial)
+
+    def rests_for(self) -> float:
+        """Seconds for which the handler's breaker lets nothing through; 0.0: ready."""
+        return self._breaker.rests_for()
 
     def execute(self, deliveries: Sequence[Delivery], *, grouped: bool, go_on: Callable[[], bool]) -> list[Outcome]:
         """See `protean.ports.handling.Execute`."""
+        passing = self._breaker.enter()
+        if passing is Passing.NONE:
+            return []
+        if passing is Passing.ONE:
+            try:
+                return self._execute(deliveries[:1], self._trial, False, go_on)
+            finally:
+                self._breaker.leave()
+        grouped = grouped and self._handler.sequenced
+        offered = deliveries[: self._fitting] if grouped else deliveries
+        outcomes = self._execute(offered, self._usual, grouped, lambda: go_on() and self._breaker.closed)
+        if grouped:
+            self._fit(len(offered), len(outcomes))
+        return outcomes
+
+    def retry(self, failure: Failure) -> Failure | None:
+        """Try a claimed failure again; the failure that is left, None if all is well.
+
+        What comes back as it last failed was not tried: the breaker is open, and its attempt is not counted.
+        """
+        passing = self._breaker.enter()
+        if passing is Passing.NONE:
+            rested = utc_now() + timedelta(seconds=self._breaker.rests_for())
+            return self._supersede(failure, replace(failure, attempts=failure.attempts - 1, due_at=rested))
+        if passing is Passing.ONE:
+            try:
+                return self._retry(failure, self._trial)
+            finally:
+                self._breaker.leave()
+        return self._retry(failure, self._usual)
+
+    def _handling(self, policy: RetryPolicy) -> Handling:
+        name = self._handler.name
+        if not self._handler.sequenced:
+            return DeduplicatedHandling(self._domain, name, self._provider, self._invocation, policy)
+        return SequencedHandling(
+            self._domain,
+            handler=name,
+            provider=self._provider,
+            invocation=self._invocation,
+            policy=policy,
+            preload=self._preload,
+        )
+
+    def _execute(
+        self, deliveries: Sequence[Delivery], handling: Handling, grouped: bool, go_on: Callable[[], bool]
+    ) -> list[Outcome]:
         known: list[Outcome | None] = []  # None: to be handled
         items: list[Item] = []
-        grouped = grouped and self._sequenced is not None
-        for delivery in deliveries[: self._fitting] if grouped else deliveries:
+        for delivery in deliveries:
             read = self._read(delivery)
             known.append(None if isinstance(read, Message) else read)
             if isinstance(read, Message):
                 items.append((delivery, read))
-        handled = iter(self._handle(items, grouped, go_on) if items else ())
+        handled = iter(self._handle(items, handling, grouped, go_on) if items else ())
         outcomes: list[Outcome] = []
         for outcome in known:
             settled = outcome or next(handled, None)
             if settled is None:
                 break
             outcomes.append(settled)
-        if grouped:
-            self._fit(len(known), len(outcomes))
         return outcomes
 
     def _fit(self, offered: int, taken: int) -> None:
         """Offer the next group what is likely to fit its time: it locks, for everybody, all that it is offered."""
         self._fitting = min(offered * 2, LARGEST_GROUP) if taken == offered else max(taken, 1)
 
-    def _handle(self, items: Sequence[Item], grouped: bool, go_on: Callable[[], bool]) -> list[Outcome]:
-        if grouped and len(items) > 1 and self._sequenced is not None:
-            return self._group(self._sequenced, items, go_on)
-        return self._one_by_one(items, go_on)
+    def _handle(
+        self, items: Sequence[Item], handling: Handling, grouped: bool, go_on: Callable[[], bool]
+    ) -> list[Outcome]:
+        if grouped and len(items) > 1 and isinstance(handling, SequencedHandling):
+            return self._group(handling, items, go_on)
+        return self._one_by_one(items, handling, go_on)
 
-    def retry(self, failure: Failure) -> Failure | None:
-        """Try a claimed failure again; the failure that is left, None if all is well."""
+    def _heed(self, outcome: Outcome, handling: Handling) -> Outcome:
+        """Tell the breaker. Duplicates, what is blocked or unreadable, and what waits for newer code say nothing."""
+        if outcome.failure is not None:
+            self._heed_failure(outcome.failure, handling)
+        elif outcome.applied:
+            self._breaker.succeeded()
+        return outcome
+
+    def _heed_failure(self, failure: Failure, handling: Handling) -> None:
+        run = self._breaker.failed(failure, trial=handling is self._trial) if blames_the_handler(failure) else ()
+        if run:
+            self._forgive(run)
+
+    def _forgive(self, message_ids: Collection[str]) -> None:
+        """Uncount the attempts of the run that opened the breaker. The outcome stands, whatever comes of this."""
+        transaction = self._domain.database(self._provider).transaction()
+        try:
+            transaction.failures.forgive(self._handler.name, message_ids)
+            transaction.commit()
+        except DatabaseError as error:
+            logger.warning("[%s] %d failed attempts stay counted: %s", self._handler.name, len(message_ids), error)
+        finally:
+            transaction.rollback()
+
+    def _retry(self, failure: Failure, handling: Handling) -> Failure | None:
+        left = self._tried(failure, handling)
+        if left is not None:
+            self._heed_failure(left, handling)
+        elif failure.discarded_by is None:
+            self._breaker.succeeded()
+        return left
+
+    def _tried(self, failure: Failure, handling: Handling) -> Failure | None:
         if failure.raw is not None:
             return self._reread(failure, failure.raw)
+        before = failure.attempts - 1
+        if self._policy.exhausted(before) and failure.discarded_by is None:
+            died = HandlerDiedError(DIED_AT_LAST.format(before))
+            return self._supersede(failure, failed_again(replace(failure, attempts=before), died, self._policy))
         try:
-            if self._sequenced is not None:
-                sequenced = self._sequenced
-                return repeating(lambda: sequenced.retry(failure))
+            if isinstance(handling, SequencedHandling):
+                return repeating(lambda: handling.retry(failure))
             message = self._from_log(failure.message_id)
-            return repeating(lambda: self._deduplicated.retry(failure, message))
+            return repeating(lambda: handling.retry(failure, message))
         except (*UNREADABLE, *CONFLICTS) as error:
-            return self._deduplicated.save(failed_again(failure, error, self._policy))
+            return self._supersede(failure, failed_again(failure, error, self._policy))
+
+    def _supersede(self, failure: Failure, again: Failure) -> Failure | None:
+        if isinstance(self._usual, SequencedHandling):
+            return self._usual.supersede(failure, again)
+        return self._usual.save(again)
 
     def _read(self, delivery: Delivery) -> Message | Outcome:
         """The message, or already the outcome: trimmed meanwhile, unreadable, or none of this handler's business."""
@@ -110,13 +211,13 @@ class Executor:
             return Outcome(Verdict.HANDLED, message.id, message.type)
         return message
 
-    def _group(self, sequenced: SequencedHandling, items: Sequence[Item], go_on: Callable[[], bool]) -> list[Outcome]:
+    def _group(self, handling: SequencedHandling, items: Sequence[Item], go_on: Callable[[], bool]) -> list[Outcome]:
         """All in one transaction; after an error one at a time, up to where it went wrong."""
         alone = 1
         try:
-            outcomes = repeating(lambda: sequenced.group(items, go_on))
+            outcomes = repeating(lambda: handling.group(items, go_on))
             if outcomes:
-                return outcomes
+                return [self._heed(outcome, handling) for outcome in outcomes]
         except UNREADABLE:
             alone = len(items)
         except HandlerFailed as failed:
@@ -124,24 +225,24 @@ class Executor:
             alone = ids.index(failed.message.id) + 1 if failed.message.id in ids else len(ids)
         except CONFLICTS:
             alone = len(items)
-        return self._one_by_one(items[:alone], go_on)
+        return self._one_by_one(items[:alone], handling, go_on)
 
-    def _one_by_one(self, items: Sequence[Item], go_on: Callable[[], bool]) -> list[Outcome]:
-        outcomes = [self._single(*items[0])]
+    def _one_by_one(self, items: Sequence[Item], handling: Handling, go_on: Callable[[], bool]) -> list[Outcome]:
+        outcomes = [self._single(*items[0], handling)]
         for item in items[1:]:
             if not go_on():
                 break
-            outcomes.append(self._single(*item))
+            outcomes.append(self._single(*item, handling))
         return outcomes
 
-    def _single(self, delivery: Delivery, message: Message) -> Outcome:
-        handling = self._sequenced or self._deduplicated
+    def _single(self, delivery: Delivery, message: Message, handling: Handling) -> Outcome:
         if delivery.suspected:
-            return handling.failed(delivery, message, HandlerDiedError(DIED.format(self._handler.name)))
+            died = HandlerDiedError(DIED.format(self._handler.name))
+            return self._heed(handling.failed(delivery, message, died), handling)
         try:
-            return repeating(lambda: handling.single(delivery, message))
+            return self._heed(repeating(lambda: handling.single(delivery, message)), handling)
         except CONFLICTS as error:
-            return handling.failed(delivery, message, error)
+            return self._heed(handling.failed(delivery, message, error), handling)
 
     def _preload(self, unit: UnitOfWork, messages: Sequence[Message]) -> None:
         """Fetch the projection's rows that have the messages' aggregates' identities: most handlers ask for those."""
@@ -155,7 +256,7 @@ class Executor:
         delivery = Delivery(failure.original_id, failure.stream, failure.lane, raw)
         read = self._read(delivery)
         if isinstance(read, Message):
-            read = self._single(delivery, read)
+            read = self._single(delivery, read, self._usual)
         if read.failure is None or read.failure.message_id != failure.message_id:
             with UnitOfWork(self._domain) as unit:
                 unit.transaction(self._provider).failures.remove(failure.handler, failure.message_id)

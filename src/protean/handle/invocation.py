@@ -6,12 +6,15 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
 
-from protean.elements.handlers import HandlerSpec
+from protean import crash
+from protean.elements.handlers import HandlerSpec, Method
 from protean.elements.payload import decode
-from protean.exceptions import UnknownTypeError
+from protean.exceptions import InvalidOperationError, UnknownTypeError
+from protean.handle import underway
 from protean.message import Message
 from protean.write.conflicts import CONFLICTS, INFRASTRUCTURE
 from protean.write.context import ActiveDomain, Cause, active, caused_by
@@ -41,23 +44,32 @@ class Invocation:
     def call(self, unit: UnitOfWork, message: Message) -> bool:
         """Call the method for the message, if there is one; whether there was. Raises HandlerFailed.
 
-        `unit` is the unit of work around it, in which its effects are.
+        `unit` is the unit of work around it, in which its effects are. Whatever the handler leaves in context
+        variables, a priority in a generator it has not exhausted for one, is gone afterwards: it runs in a copy.
         """
         method = self._handler.methods.get(message.type)
         if method is None:
             return False
+        copy_context().run(self._run, unit, method, message)
+        return True
+
+    def _run(self, unit: UnitOfWork, method: Method, message: Message) -> None:
         cause = Cause(message.id, message.correlation_id or message.id, message.headers)
         with active(self._domain), caused_by(cause, message.priority):
+            underway.begin(self._handler.name, message.id)
             try:
                 result = method(self._handler.cls(), self._payload(message))
                 if inspect.iscoroutine(result):
                     _finish(result)
+                _refuse_generator(result)
+                crash.point("sub.mid_handler")
                 unit.collect()
             except (*INFRASTRUCTURE, *CONFLICTS, KeyboardInterrupt):
                 raise  # not the handler's doing
             except BaseException as error:  # a handler that exits or is cancelled has failed as well
                 raise HandlerFailed(message, error) from error
-        return True
+            finally:
+                underway.end()
 
     def _payload(self, message: Message) -> Any:
         cls = self._domain.registry.message_type(message.type)
@@ -73,8 +85,29 @@ _runners = threading.local()
 
 
 def _finish(coroutine: Coroutine[Any, Any, Any]) -> None:
-    """Run an `async def` handler to its end on this thread's own event loop, in the current context."""
+    """Run an `async def` handler to its end on this thread's own event loop, in the current context.
+
+    Tasks that it does not wait for rest until the next one runs here, and have no part in its unit of work by then.
+    """
+    if _is_inside_a_loop():  # inline delivery, from a coroutine of the application: that loop stands still meanwhile
+        with ThreadPoolExecutor(max_workers=1) as elsewhere:
+            elsewhere.submit(copy_context().run, asyncio.run, coroutine).result()
+        return
     runner: asyncio.Runner | None = getattr(_runners, "runner", None)
     if runner is None:
         runner = _runners.runner = asyncio.Runner()
     runner.run(coroutine, context=copy_context())
+
+
+def _refuse_generator(result: object) -> None:
+    """Declarations refuse generators; a decorator can hide one."""
+    if inspect.isgenerator(result):
+        raise InvalidOperationError("the method returned a generator, and nothing of it has run; it must not yield")
+
+
+def _is_inside_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from protean import crash
 from protean.exceptions import DeserializationError, HistoryRemovedError
 from protean.handle.decision import Step, next_step
-from protean.handle.failing import failed_again, first_failure
+from protean.handle.failing import archived, failed_again, first_failure
 from protean.handle.invocation import HandlerFailed, Invocation
 from protean.handle.retry import RetryPolicy
 from protean.message import Message
@@ -103,6 +104,9 @@ class SequencedHandling:
 
         The block is lifted, and the failure removed, only by a transaction that has seen the end of the log
         under the lock: what was acknowledged as blocked is applied by then.
+
+        A discarded failure takes the same way, except that its message is passed over: the position moves past
+        it, what waited behind it is applied in order, and the row is archived.
         """
         while True:
             try:
@@ -111,7 +115,17 @@ class SequencedHandling:
             except HandlerFailed as failed:
                 return self._refail(failure, self._settled_before(failed))
             except UNREADABLE as error:
-                return self._save(failure, failed_again(failure, error, self._policy))
+                return self.supersede(failure, failed_again(failure, error, self._policy))
+
+    def supersede(self, failure: Failure, again: Failure) -> Failure | None:
+        """Put `again` in the place of `failure`, if it is still there; the stream stays blocked."""
+        with UnitOfWork(self._domain) as unit:
+            transaction = unit.transaction(self._provider)
+            transaction.positions.lock(self._handler, [failure.stream_name])
+            if not _settled(transaction, failure):
+                return None  # somebody else has settled it meanwhile
+            transaction.failures.save(again)
+        return again
 
     def _take(self, unit: UnitOfWork, step: Step, at: dict[str, Position], message: Message) -> Outcome:
         """Apply the message, and what is missing before it, as `step` says; `at` moves along."""
@@ -171,10 +185,14 @@ class SequencedHandling:
                 self._apply_page(unit, self._missing(transaction, stream_name, at.position, count))
 
     def _apply_page(self, unit: UnitOfWork, page: Sequence[Message]) -> None:
+        """Apply what was read from the log, but for what a person has discarded, which a block is the sign of."""
+        if not page:
+            return
+        discarded = unit.transaction(self._provider).failures.discarded(self._handler, [each.id for each in page])
         for message in page:
-            self._invocation.call(unit, message)
-        if page:
-            self._finish(unit, {page[-1].stream_name: page[-1].position}, page[-1])
+            if message.id not in discarded:
+                self._invocation.call(unit, message)
+        self._finish(unit, {page[-1].stream_name: page[-1].position}, page[-1])
 
     def _settled_before(self, failed: HandlerFailed) -> HandlerFailed:
         """Apply what precedes the failed message, which stands on its own; the failure that is left to record."""
@@ -200,6 +218,7 @@ class SequencedHandling:
                 return Outcome(Verdict.BLOCKED, message.id, message.type)
             transaction.failures.save(failure)
             transaction.positions.block(self._handler, message.stream_name, True)
+        crash.point("failure.recorded")
         if failed.message.id != message.id:
             return Outcome(Verdict.BLOCKED, message.id, message.type, failure)
         verdict = Verdict.DEAD if failure.state is FailureState.DEAD else Verdict.RETRY
@@ -214,7 +233,7 @@ class SequencedHandling:
             self._apply_page(unit, page)
             if len(page) == PAGE:
                 return False
-            transaction.failures.remove(self._handler, failure.message_id)
+            _settled(transaction, failure)
             transaction.positions.block(self._handler, failure.stream_name, False)
             return True
 
@@ -225,14 +244,13 @@ class SequencedHandling:
         else:
             delivery = Delivery("", failure.stream, failure.lane, None)
             again = first_failure(self._handler, failed.message, delivery, failed.error, self._policy)
-        return self._save(failure, again)
+        return self.supersede(failure, again)
 
-    def _save(self, failure: Failure, again: Failure) -> Failure | None:
-        """Put `again` in the place of `failure`, if it is still there; the stream stays blocked."""
-        with UnitOfWork(self._domain) as unit:
-            transaction = unit.transaction(self._provider)
-            transaction.positions.lock(self._handler, [failure.stream_name])
-            if not transaction.failures.remove(self._handler, failure.message_id):
-                return None  # somebody else has settled it meanwhile
-            transaction.failures.save(again)
-        return again
+
+def _settled(transaction: Transaction, failure: Failure) -> bool:
+    """Delete a failure, or archive it if it was discarded; whether it was still there."""
+    if not transaction.failures.remove(failure.handler, failure.message_id):
+        return False
+    if failure.discarded_by is not None:
+        transaction.failures.save(archived(failure))
+    return True

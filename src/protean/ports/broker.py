@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 
@@ -19,13 +20,42 @@ class Entry:
     deliveries: int = field(default=1, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """A count of batches that the broker keeps, and what it is `known`, elsewhere, to have come to at least.
+
+    It grows after the batch it counts: whoever has the count has had the entries. A broker that is behind what is
+    known has lost something, be it everything or the end of a file.
+    """
+
+    key: str
+    known: int
+
+
+#: What `publish` returns in place of a count when the broker is behind what is known of it.
+BEHIND = -1
+
+
 class Publisher(Protocol):
-    def publish(self, entries: Sequence[tuple[str, bytes]]) -> None:
-        """Append (stream, payload) pairs, in order, in one round trip.
+    def publish(self, entries: Sequence[tuple[str, bytes]], tally: Tally | None = None) -> int:
+        """Append (stream, payload) pairs, in order, in one round trip; the count of `tally` after this batch.
+
+        BEHIND when the broker's count is below what is known: the entries are appended, and the count stays as
+        it is, for everybody else to see. Without a tally nothing is counted, and 0 returned.
 
         Raises BrokerUnavailableError when the outcome of some is unknown or the broker takes nothing now:
         the same entries may be published again. Raises BrokerError when this very payload is refused.
         """
+        ...
+
+
+class Tallies(Protocol):
+    def tallies(self, keys: Sequence[str]) -> list[int]:
+        """The counts of these tallies, 0 of one that is not there, in one round trip."""
+        ...
+
+    def forget(self, keys: Sequence[str]) -> None:
+        """Delete tallies that nobody will ask for any more."""
         ...
 
 
@@ -55,8 +85,12 @@ class Subscriber(Protocol):
 class Presence(Protocol):
     """Signs of life of consumers, and the taking over of what dead ones left."""
 
-    def beat(self, consumer: str, expiry: float) -> None:
-        """Say that `consumer` lives, for the next `expiry` seconds."""
+    def beat(self, consumer: str, expiry: float, says: str = "") -> bool:
+        """Say that `consumer` lives, for the next `expiry` seconds; whether it counted as living until now.
+
+        `says` is what its first beat tells of it, for `signs`; later beats do not change that. False from any but
+        the first: others may have taken over what it had in hand.
+        """
         ...
 
     def leave(self, consumer: str, groups: Collection[tuple[str, str]]) -> None:
@@ -65,6 +99,10 @@ class Presence(Protocol):
 
     def absent(self, stream: str, group: str) -> list[str]:
         """The group's consumers without a sign of life."""
+        ...
+
+    def silent(self, stream: str, group: str, seconds: float) -> list[str]:
+        """Those of the absent that have not read for so long either: for when nobody's sign of life is taken."""
         ...
 
     def claim(self, stream: str, group: str, dead: str, consumer: str, count: int) -> list[Entry]:
@@ -127,6 +165,41 @@ class Inspection(Protocol):
         """The consumers with a sign of life."""
         ...
 
+    def signs(self) -> dict[str, str]:
+        """What each living consumer said with its first beat."""
+        ...
+
+
+class Upkeep(Protocol):
+    """Looking after streams and groups that another configuration, or older code, has left."""
+
+    def streams(self, prefix: str) -> list[str]:
+        """The names of all streams that begin with `prefix`, sorted; dead letters and others' streams among them."""
+        ...
+
+    def held(self, stream: str, group: str) -> dict[str, int]:
+        """How many entries are pending for each consumer of the group; looking changes nothing."""
+        ...
+
+    def resign(self, consumer: str, stream: str, group: str) -> None:
+        """Take the consumer out of one group, if nothing is pending for it there. It goes on living."""
+        ...
+
+    def remove_group(self, stream: str, group: str) -> None:
+        """Remove a group with all that it has not read, and trim what only it still needed.
+
+        The stream goes too when no other group reads it.
+        """
+        ...
+
+    def remove_stream(self, stream: str) -> bool:
+        """Remove a stream that is empty, with nothing pending; whether it was."""
+        ...
+
+    def clock(self) -> datetime:
+        """What time it is there, in UTC."""
+        ...
+
 
 class DeadLetters(Protocol):
     def bury(self, stream: str, fields: Mapping[str, str | bytes]) -> str:
@@ -134,7 +207,7 @@ class DeadLetters(Protocol):
         ...
 
 
-class Broker(Publisher, Subscriber, Presence, Doorbell, Inspection, DeadLetters, Protocol):
+class Broker(Publisher, Tallies, Subscriber, Presence, Doorbell, Inspection, Upkeep, DeadLetters, Protocol):
     """All of a broker, for the composition root. Users of it ask for the part they need."""
 
     def ping(self) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol, runtime_checkable
 
+from protean.ports.idempotency import IdempotencyKeys
 from protean.ports.log import Log
 from protean.ports.outbox import Outbox
 from protean.ports.progress import Failures, Inbox, Positions
+from protean.ports.recovery import Recovery
 from protean.ports.rows import Rows, Table
 
 
@@ -32,6 +36,9 @@ class Transaction(Protocol):
     @property
     def failures(self) -> Failures: ...
 
+    @property
+    def idempotency_keys(self) -> IdempotencyKeys: ...
+
     def commit(self) -> None:
         """Make it durable. When this raises DatabaseUnavailableError the outcome is unknown."""
         ...
@@ -46,6 +53,9 @@ class Database(Protocol):
 
     @property
     def outbox(self) -> Outbox: ...
+
+    @property
+    def recovery(self) -> Recovery: ...
 
     def transaction(self) -> Transaction:
         """A transaction that takes a connection with its first statement."""
@@ -88,4 +98,26 @@ class Sessions(Protocol):
 
     def capacity(self) -> tuple[int, int]:
         """Connections in use by everybody, and the most the server allows."""
+        ...
+
+    def clock(self) -> datetime:
+        """What time it is there, in UTC."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """A table that was made before these columns were declared. `statements` is SQL that adds them, a line each."""
+
+    table: str
+    columns: tuple[str, ...]
+    statements: tuple[str, ...]
+
+
+@runtime_checkable
+class Definitions(Protocol):
+    """An extra ability, of databases whose tables outlive the code that made them: comparing them with today's."""
+
+    def lacking(self, tables: Sequence[Table]) -> list[Lacking]:
+        """Which of these tables, and of the framework's own, exist and lack columns. Changes nothing."""
         ...

@@ -51,7 +51,10 @@ class Execute(Protocol):
     """Handle deliveries of one handler, in order."""
 
     def __call__(self, deliveries: Sequence[Delivery], *, grouped: bool, go_on: Callable[[], bool]) -> list[Outcome]:
-        """Outcomes of the first so many deliveries; at least one.
+        """Outcomes of the first so many deliveries; at least one, unless the handler's breaker is open: then none.
+
+        Nothing was begun, and no attempt counted, of a delivery without an outcome. Whoever reads from a broker
+        asks for how long the handler rests before it hands over the next.
 
         `grouped` allows one transaction for several. `go_on` is asked between messages; when it says no, what
         has been applied so far is committed and the rest left out. Raises DatabaseUnavailableError when

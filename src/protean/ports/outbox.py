@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from protean.ports.broker import Tally
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -44,8 +46,16 @@ class OutboxBatch(Protocol):
 
     rows: Sequence[OutboxRow]
 
-    def published(self, ids: Sequence[int]) -> None:
-        """Mark rows as published."""
+    @property
+    def tally(self) -> Tally:
+        """What the broker must have counted of this lane by now. Read under the lane's lock."""
+        ...
+
+    def published(self, ids: Sequence[int], counted: int | None = None) -> None:
+        """Mark rows as published, and note the broker's count after it, if something was counted.
+
+        Of BEHIND it is the loss that is noted, with the marks: nobody who dies now can hide it.
+        """
         ...
 
     def refused(self, row_id: int, error: str, next_attempt_at: datetime | None) -> None:
@@ -81,5 +91,12 @@ class Outbox(Protocol):
         ...
 
     def prune(self, published_before: datetime, limit: int) -> int:
-        """Delete at most `limit` published rows older than that; how many it were."""
+        """Delete at most `limit` published rows older than that; how many it were.
+
+        Rows stay that prove what a handler is owed from before its registration, see `protean.ports.recovery`.
+        """
+        ...
+
+    def revive(self, limit: int) -> int:
+        """Make at most `limit` rows that were given up as failed pending again, as if never tried; how many."""
         ...

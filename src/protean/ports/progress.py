@@ -9,7 +9,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+from protean.message import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +47,21 @@ class Positions(Protocol):
 class Inbox(Protocol):
     """Which messages a handler without an order of its own has handled."""
 
-    def record(self, handler: str, message_ids: Sequence[str]) -> set[str]:
-        """Note the messages as handled; the ids among them that were not noted before.
+    def record(self, handler: str, messages: Sequence[Message], *, failed_before: bool = False) -> set[str]:
+        """Note the messages as handled; the ids among them that were not known as handled.
 
-        Waits for another transaction that is noting the same, so that one of the two learns the truth.
+        Known is what was noted before, and what lies below the handler's floor (see `protean.ports.recovery`), whose
+        notes are pruned. `failed_before`: a failure of theirs is tried again; a floor passes failures, and says
+        nothing about them. Waits for another transaction that is noting the same, so that one of the two learns
+        the truth.
         """
-        ...
-
-    def prune(self, handled_before: datetime, limit: int) -> int:
-        """Forget at most `limit` rows older than that; how many it were."""
         ...
 
 
 class FailureState(StrEnum):
-    WAITING = "waiting"  # will be retried when due
+    WAITING = "waiting"  # the engine takes it when it is due
     DEAD = "dead"  # gave up; a person decides
-    ARCHIVED = "archived"  # a person discarded it
+    ARCHIVED = "archived"  # a person discarded it, and that is done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,8 @@ class Failure:
 
     `stream_name` is its history (`customer-<id>`), `stream` the lane's stream it came on
     (`customer:backfill`), `lane` that lane's name. `raw` keeps the bytes of a message nobody could decode.
+    `due_at` of an archived one is when it was archived. `discarded_by` and `discard_reason` are set when a
+    person decided that the handler shall never see it; while it still waits, the engine has yet to go past it.
     """
 
     handler: str
@@ -87,11 +90,43 @@ class Failure:
     last_failed_at: datetime
     original_id: str
     raw: bytes | None = None
+    discarded_by: str | None = None
+    discard_reason: str | None = None
+
+    @property
+    def key(self) -> FailureKey:
+        return FailureKey(self.last_failed_at, self.handler, self.message_id)
+
+
+class FailureKey(NamedTuple):
+    """A failure's place among all, newest first: the larger key comes first."""
+
+    last_failed_at: datetime
+    handler: str
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailureTally:
+    """How many failures share handler, stream, state and error, and when the first and the last of them was."""
+
+    handler: str
+    stream: str
+    state: FailureState
+    error_type: str
+    error: str
+    count: int
+    first_failed_at: datetime
+    last_failed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class FailureFilter:
-    """Which failures; None leaves a side open."""
+    """Which failures; None leaves a side open.
+
+    `message_prefix` is how an id begins. `failed_before` compares the last failure, `due_before` when it is due,
+    or was archived.
+    """
 
     handlers: tuple[str, ...] | None = None
     lane: str | None = None
@@ -99,6 +134,11 @@ class FailureFilter:
     stream: str | None = None
     stream_name: str | None = None
     message_id: str | None = None
+    message_ids: tuple[str, ...] | None = None
+    message_prefix: str | None = None
+    error_type: str | None = None
+    failed_before: datetime | None = None
+    due_before: datetime | None = None
 
 
 class Failures(Protocol):
@@ -116,18 +156,48 @@ class Failures(Protocol):
         """
         ...
 
-    def find(self, which: FailureFilter, limit: int, offset: int = 0) -> list[Failure]:
-        """Failures by last failure, newest first."""
+    def give_back(self, claimed: Failure, due_at: datetime) -> bool:
+        """Undo the claim of one that was not tried after all: its attempt is not counted; whether it was still ours."""
+        ...
+
+    def forgive(self, handler: str, message_ids: Collection[str]) -> int:
+        """Uncount one attempt of those that wait and that nobody has locked: it was not their doing; how many."""
+        ...
+
+    def find(self, which: FailureFilter, limit: int, after: FailureKey | None = None) -> list[Failure]:
+        """Failures by last failure, newest first; those that follow `after`."""
         ...
 
     def count(self, which: FailureFilter) -> int:
         """How many match."""
         ...
 
+    def tally(self, which: FailureFilter) -> list[FailureTally]:
+        """Those that match, counted by what they share, the most frequent first."""
+        ...
+
+    def discarded(self, handler: str, message_ids: Sequence[str]) -> set[str]:
+        """Those of the messages that this handler shall never see, because a person discarded them."""
+        ...
+
     def remove(self, handler: str, message_id: str) -> bool:
         """Delete one; whether it was there."""
         ...
 
+    def prune(self, which: FailureFilter, limit: int) -> int:
+        """Delete at most `limit` that match; how many."""
+        ...
+
     def release(self, which: FailureFilter) -> int:
-        """Make dead ones wait again, due at once and with no attempts counted; how many."""
+        """Make dead ones wait again, due at once and with no attempts counted; how many.
+
+        Due is each since it first failed, so that they are tried in the order in which they came.
+        """
+        ...
+
+    def discard(self, which: FailureFilter, state: FailureState, *, by: str, reason: str) -> int:
+        """Give dead ones up, with who decided it and why; how many.
+
+        `state` is ARCHIVED, or WAITING for those that the engine has to go past first.
+        """
         ...

@@ -5,24 +5,26 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 
 from protean import codec
 from protean.deliver.dead_letters import Undertaker
 from protean.deliver.doorbell import bell_name
 from protean.deliver.gate import GateSlot, LaneGate, Passage
-from protean.deliver.housekeeping import Housekeeping
 from protean.deliver.lanes import Lane
 from protean.deliver.relay import Relay, RelaySettings
 from protean.deliver.subscription import GATHER, LaneRoute, Subscription, SubscriptionSettings
+from protean.deliver.vigil import Vigil
 from protean.domain import Domain
 from protean.elements.handlers import HandlerSpec
 from protean.exceptions import ConfigurationError
+from protean.handle.breaker import Breaker, BreakerSettings
 from protean.handle.executor import Executor
 from protean.handle.retrier import Retrier
 from protean.ports.outbox import OutboxRow
 from protean.ports.progress import Failure
 from protean.server.backlog import BacklogWatch
+from protean.server.recovering import Recovering
+from protean.server.retired import RetiredLanes, drains
 
 #: Slots of the lane gate that one process may use.
 SLOTS_PER_PROCESS = 128
@@ -32,10 +34,11 @@ Run = Callable[[threading.Event], None]
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What one engine process does. `index` tells the processes of one server apart."""
+    """What one engine process does. `index` tells the processes of one server apart; one of them is the `first`."""
 
     lanes: tuple[Lane, ...] = (Lane.PRIMARY, Lane.BACKFILL)
     index: int = 0
+    first: bool = True
 
     @property
     def slots(self) -> range:
@@ -71,14 +74,25 @@ class Assembly:
         self.groups = {
             (lanes.stream(each.category, lane), each.handler.name) for each in self.subscribed for lane in lanes.in_use
         }
+        self.recovering = Recovering(domain)
         self.relays: dict[str, Relay] = {}
+        #: By the name of their thread.
+        self.subscriptions: dict[str, Subscription] = {}
+        self.occupied: dict[str, Subscription | Relay] = {}
+        #: Whether this process's own sign of life reaches the broker.
+        self.heard: Callable[[], bool] = lambda: True
+        breaker = domain.config.server.breaker
+        settings = BreakerSettings(breaker.failures, breaker.cool_down, breaker.max_cool_down)
+        #: One a handler, for both lanes and the retries: what one of them learns holds for all.
+        self._breakers = {each.name: Breaker(each.name, settings) for each in domain.registry.handlers}
 
     @property
     def connections(self) -> int:
         """How many database connections all threads can hold at the same time."""
-        publishing = len(self._domain.lanes.in_use) + 1 if Lane.PRIMARY in self.lanes else 0  # relays, housekeeping
+        # relays, housekeeping, lookout
+        publishing = len(self._domain.lanes.in_use) + 2 if Lane.PRIMARY in self.lanes else 0
         handling = (len(self.subscribed) + len(self.providers)) * len(self.lanes)  # subscriptions, retries
-        return handling + publishing * len(self.providers) + 1
+        return handling + publishing * len(self.providers) + 4  # dead letters, lanes of the past, the probe, the vigil
 
     def threads(self) -> Iterator[tuple[str, Run]]:
         """Everything to run, by a name for people; each gets the event that stops it."""
@@ -86,10 +100,17 @@ class Assembly:
         if Lane.PRIMARY in self.lanes:  # the relays of both lanes: publishing is production's business
             for lane in self._domain.lanes.in_use:
                 for provider in self.providers:
-                    yield f"relay of {provider}, {lane} lane", self._relay(provider, lane).run
+                    name, relay = f"relay of {provider}, {lane} lane", self._relay(provider, lane)
+                    self.occupied[name] = relay
+                    yield name, relay.run
             yield from self._housekeeping()
         for lane in self.lanes:
             yield from self._lane(lane)
+        mine = {where for where in self.groups if self._lane_of(where[0]) in self.lanes}
+        vigil = Vigil(self._domain.broker(), self._consumer, mine, self._terminate_sessions, self.heard)
+        yield "vigil", vigil.run
+        if drains(self.lanes, self._domain.lanes.enabled):
+            yield "lanes of earlier configurations", RetiredLanes(self._domain, self._consumer, self._retired).run
         if Lane.BACKFILL in self.lanes:
             primary = [(stream, group) for stream, group in sorted(self.groups) if not self._is_backfill(stream)]
             watch = BacklogWatch(self._domain.broker(), primary, self._gate.slot(self._role.slots[-1]))
@@ -102,17 +123,18 @@ class Assembly:
             relay.wake()
 
     def _housekeeping(self) -> Iterator[tuple[str, Run]]:
-        retention = timedelta(hours=self._domain.config.outbox.retention)
         for provider in self.providers:
-            outbox = self._domain.database(provider).outbox
-            yield f"housekeeping of {provider}", Housekeeping(outbox, retention).run
+            yield f"housekeeping of {provider}", self.recovering.housekeeping(provider).run
+            yield f"lookout of {provider}", self.recovering.lookout(provider).run
 
     def _lane(self, lane: Lane) -> Iterator[tuple[str, Run]]:
         passage = self._passage(lane)
         for number, each in enumerate(self.subscribed):
             slot = self._gate.slot(self._role.slots[number % (SLOTS_PER_PROCESS - 2)])
             subscription = self._subscription(each, lane, slot)
-            yield f"{each.handler.name} on {subscription.route.stream}", subscription.run
+            name = f"{each.handler.name} on {subscription.route.stream}"
+            self.subscriptions[name] = self.occupied[name] = subscription
+            yield name, subscription.run
         for provider in self.providers:
             executors = {e.handler.name: self._executor(e) for e in self.subscribed if e.provider == provider}
             retrier = Retrier(
@@ -145,27 +167,42 @@ class Assembly:
         self.relays[bell_name(provider, lane)] = relay
         return relay
 
-    def _subscription(self, each: Subscribed, lane: Lane, slot: GateSlot) -> Subscription:
+    def _subscription(self, each: Subscribed, lane: Lane, slot: GateSlot, stream: str = "") -> Subscription:
         lanes, server = self._domain.lanes, self._domain.config.server
+        executor = self._executor(each)
         return Subscription(
-            LaneRoute(each.handler.name, lanes.stream(each.category, lane), lane),
+            LaneRoute(each.handler.name, stream or lanes.stream(each.category, lane), lane),
             self._domain.broker(),
             self._consumer,
-            self._executor(each).execute,
+            executor.execute,
             bury=self._bury,
             bereave=self._terminate_sessions,
+            heard=self.heard,
+            rests_for=executor.rests_for,
+            lost=_removed if stream else self.recovering.lost(each.provider, lane),
             slot=slot if lanes.enabled and lane is Lane.PRIMARY else None,
             passage=self._passage(lane),
             settings=SubscriptionSettings(server.messages_per_tick, server.tick_interval, lanes.enabled),
         )
 
+    def _retired(self, handler: str, category: str, stream: str) -> Subscription:
+        """The subscription that empties a lane of another configuration: as backfill, whatever it once was."""
+        each = next(each for each in self.subscribed if (each.handler.name, each.category) == (handler, category))
+        subscription = self._subscription(each, Lane.BACKFILL, self._gate.slot(0), stream)
+        self.subscriptions[f"{handler} on {stream}"] = subscription
+        return subscription
+
     def _executor(self, each: Subscribed) -> Executor:
-        return Executor(self._domain, each.handler, each.provider, self._domain.retry_policy)
+        breaker = self._breakers[each.handler.name]
+        return Executor(self._domain, each.handler, each.provider, self._domain.retry_policy, breaker)
 
     def _passage(self, lane: Lane) -> Passage | None:
         if lane is Lane.PRIMARY:
             return None
         return Passage(self._gate, self._domain.config.server.priority_lanes.min_share)
+
+    def _lane_of(self, stream: str) -> Lane:
+        return Lane.BACKFILL if self._domain.lanes.enabled and self._is_backfill(stream) else Lane.PRIMARY
 
     def _is_backfill(self, stream: str) -> bool:
         return stream.endswith(f":{self._domain.lanes.backfill_suffix}")
@@ -194,3 +231,7 @@ class Assembly:
             sessions = self._domain.sessions(provider)
             if sessions is not None:
                 sessions.terminate(consumer)
+
+
+def _removed(_why: str) -> None:
+    """A lane of an earlier configuration may be removed by anybody who finds it empty: that is no loss."""

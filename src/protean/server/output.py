@@ -10,6 +10,9 @@ from protean.server.printable import printable, printable_lines
 
 #: The logger of the lines that are worth printing although they are DEBUG.
 LANES = "protean.server.lanes"
+#: What is logged at the first signal to end, with the grace period in seconds, and when everything has ended.
+STOPPING = "Stopping: finishing what is in hand, at most %g s; again to end now"
+STOPPED = "Stopped"
 
 
 class OneLine(logging.Formatter):
@@ -20,6 +23,9 @@ class OneLine(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the base class's name
         return printable(super().formatMessage(record))
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802  # the base class's name
+        return printable_lines(super().formatStack(stack_info))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  # the base class's name
         return printable_lines(super().formatException(ei))

@@ -7,7 +7,7 @@ Contextvars do not cross into threads that user code starts; a copied context ca
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -50,6 +50,7 @@ class ActiveDomain(Protocol):
         *,
         priority: int | None = None,
         correlation_id: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Any: ...
 
 
@@ -75,8 +76,9 @@ def active(domain: ActiveDomain, values: Mapping[str, Any] | None = None) -> Ite
     try:
         yield
     finally:
-        _globals.reset(globals_token)
-        _domain.reset(domain_token)
+        with suppress(ValueError):  # entered in another context, a generator's for one: here it is not in force
+            _globals.reset(globals_token)
+            _domain.reset(domain_token)
 
 
 @contextmanager
@@ -87,7 +89,8 @@ def caused_by(cause: Cause, priority: int) -> Iterator[None]:
         with processing_priority(priority):
             yield
     finally:
-        _cause.reset(token)
+        with suppress(ValueError):  # as above
+            _cause.reset(token)
 
 
 def active_domain() -> ActiveDomain:

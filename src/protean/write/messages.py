@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
@@ -33,12 +34,16 @@ def event_message(aggregate: AggregateElement, event: PayloadElement) -> NewMess
     """The message of an event that `aggregate` has raised."""
     category = aggregate.__protean__.stream_category
     cause, message_id = current_cause(), str(uuid4())
+    stream_name = f"{category}-{identity_of(aggregate)}"
+    if len(stream_name) * 4 > codec.MAX_STREAM_NAME and len(stream_name.encode()) > codec.MAX_STREAM_NAME:
+        identity = aggregate.__protean__.identity or "id"
+        raise ValidationError({identity: [f"is too long to name a stream by: {codec.MAX_STREAM_NAME} bytes at most"]})
     return _message(
         event,
         MessageKind.EVENT,
         message_id,
         category=category,
-        stream_name=f"{category}-{identity_of(aggregate)}",
+        stream_name=stream_name,
         priority=current_priority(),
         correlation_id=cause.correlation_id if cause else message_id,
         causation_id=cause.message_id if cause else None,
@@ -61,7 +66,8 @@ def _message(
     described = payload.__protean__
     time, data = utc_now(), encode(payload)
     if len(data) > MAX_DATA:
-        raise ValidationError({"_entity": [f"{described.name} has {len(data)} characters, more than {MAX_DATA}"]})
+        too_long = f"makes most of {described.name}, which has {len(data)} characters, more than {MAX_DATA}"
+        raise ValidationError({_longest(data): [too_long]})
     return NewMessage(
         id=message_id,
         type=described.name,
@@ -86,3 +92,9 @@ def _message(
             headers=headers,
         ),
     )
+
+
+def _longest(data: str) -> str:
+    """The field that takes most of a payload's JSON."""
+    fields: dict[str, Any] = json.loads(data)
+    return max(fields, key=lambda name: len(json.dumps(fields[name])))

@@ -244,6 +244,14 @@ class ResultSet(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         return iter(self._items) if self._items is not None else self._query.iterator()
 
+    def __repr__(self) -> str:
+        """Asks the database nothing: debuggers and tracebacks show it."""
+        question, table = self._query.question, self._query.source.table.name
+        page = "" if question.limit is None else f", at most {question.limit}"
+        page += f", without the first {question.offset}" if question.offset else ""
+        fetched = "not fetched yet" if self._items is None else f"{len(self._items)} fetched"
+        return f"<ResultSet of {table}{page}: {fetched}>"
+
     def __len__(self) -> int:
         """How many there are, counted at the first call."""
         total = max(self.total - self._query.question.offset, 0)

@@ -7,11 +7,13 @@ that two units of work that touch the same rows take their locks in the same ord
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeVar
 
+from protean import crash
 from protean.elements.aggregate import (
     AggregateElement,
     clear_events,
@@ -65,6 +67,11 @@ class UnitOfWork:
         self._broken: BaseException | None = None
 
     @property
+    def entered(self) -> bool:
+        """Whether its block is being executed."""
+        return self._token is not None
+
+    @property
     def domain(self) -> ActiveDomain:
         if self._domain is None:
             self._domain = active_domain()
@@ -86,8 +93,9 @@ class UnitOfWork:
             return  # the outer one decides
         if self._token is None:
             return
-        _current.reset(self._token)
-        self._token = None
+        token, self._token = self._token, None
+        with suppress(ValueError):  # entered in another context, a generator's for one: here it is not in force
+            _current.reset(token)
         if kind is None:
             self.commit()
         else:
@@ -215,7 +223,9 @@ class UnitOfWork:
         try:
             self.flush()
             if self._transaction is not None:
+                crash.point("tx.before_commit")
                 self._transaction.commit()
+                crash.point("tx.after_commit")
         except BaseException:
             self.rollback()
             raise
@@ -290,9 +300,12 @@ _current: ContextVar[UnitOfWork | None] = ContextVar("protean_unit_of_work", def
 
 
 def current_unit_of_work(domain: ActiveDomain) -> UnitOfWork | None:
-    """That domain's unit of work around the running code, if there is one."""
+    """That domain's unit of work around the running code, if there is one.
+
+    One that has ended is none: a task or thread that outlives it, in a copied context, works on its own account.
+    """
     unit = _current.get()
-    return unit if unit is not None and unit.domain is domain else None
+    return unit if unit is not None and unit.entered and unit.domain is domain else None
 
 
 def restored(cls: type[S], row: Row) -> S:

@@ -15,7 +15,7 @@ from protean.exceptions import (
     ConfigurationError,
     GroupMissingError,
 )
-from protean.ports.broker import Entry
+from protean.ports.broker import BEHIND, Entry, Tally
 
 SECRET = "s3cr3t-p4ssw0rd"
 
@@ -85,6 +85,37 @@ def test_scripts_are_sent_again_after_a_script_flush(broker: RedisBroker, admin:
     broker.ack("customer", "Group", [entry.id])
 
     assert broker.stream("customer").length == 0
+
+
+def test_a_batch_is_counted_also_when_the_server_has_forgotten_the_script(broker: RedisBroker, admin: Redis) -> None:
+    assert broker.publish([("customer", b"1")], Tally("lane", 0)) == 1
+    admin.script_flush()
+    assert broker.publish([("customer", b"2")], Tally("lane", 1)) == 2
+    assert broker.publish([("customer", b"3")], Tally("lane", 2)) == 3
+    assert broker.stream("customer").length == 3
+
+
+@pytest.mark.parametrize("value", ["not a number", "12abc"])
+def test_a_count_that_somebody_has_overwritten_proves_nothing_any_more(
+    broker: RedisBroker, admin: Redis, value: str
+) -> None:
+    broker.publish([("customer", b"1")], Tally("lane", 0))
+    admin.set("protean:published:lane", value)
+    assert broker.tallies(["lane"]) == [0]
+    assert broker.publish([("customer", b"2")], Tally("lane", 1)) == BEHIND
+    admin.delete("protean:published:lane")
+    admin.rpush("protean:published:lane", "a list")
+    assert broker.tallies(["lane"]) == [0]
+    assert broker.publish([("customer", b"3")], Tally("lane", 1)) == BEHIND
+    assert broker.stream("customer").length == 3
+
+
+def test_a_batch_that_a_full_server_does_not_count_is_published_again(broker: RedisBroker, admin: Redis) -> None:
+    broker.publish([("customer", b"1")], Tally("lane", 0))
+    with configured(admin, "maxmemory", "1"), pytest.raises(BrokerUnavailableError, match="out of memory"):
+        broker.publish([("customer", b"2")], Tally("lane", 1))
+    assert broker.tallies(["lane"]) == [1]
+    assert broker.publish([("customer", b"2")], Tally("lane", 1)) == 2
 
 
 def test_a_refused_payload_is_told_from_a_broker_that_takes_nothing(broker: RedisBroker, admin: Redis) -> None:

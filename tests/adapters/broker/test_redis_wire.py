@@ -9,6 +9,7 @@ import pytest
 from redis import Redis
 
 from protean.adapters.redis.broker import RedisBroker
+from protean.ports.broker import Tally
 
 STREAMS = ("customer", "customer:backfill", "customer:dlq", "order")
 END = "that is all"
@@ -19,7 +20,7 @@ def test_no_block_0_and_no_command_names_two_streams(broker: RedisBroker, admin:
 
     assert {words[0] for words in commands} >= {
         "PING", "XADD", "XREADGROUP", "EVALSHA", "XINFO", "PEXPIRE", "SET", "EXISTS", "PUBLISH", "XRANGE",
-        "UNLINK", "XACK", "XTRIM", "XCLAIM", "SCAN",
+        "UNLINK", "XACK", "XTRIM", "XCLAIM", "SCAN", "GET", "INCR",
     }  # fmt: skip
     blocks = [int(words[words.index("BLOCK") + 1]) for words in commands if "BLOCK" in words]
     assert blocks == [1, 20]
@@ -27,6 +28,15 @@ def test_no_block_0_and_no_command_names_two_streams(broker: RedisBroker, admin:
         assert len({word for word in words if word in STREAMS}) <= 1, words
     assert not [words for words in commands if words[0] in {"XDEL", "FLUSHDB", "FLUSHALL", "KEYS", "MULTI"}]
     assert [words[1] for words in commands if "MAXLEN" in words] == ["customer:dlq"]
+
+
+def test_a_batch_is_counted_after_its_entries(broker: RedisBroker, admin: Redis, broker_url: str) -> None:
+    """So that a file, or a replica, that ends in between shows it: then entries are there and are not counted."""
+    names = [command.split(" ")[0] for command in watched(broker, admin, broker_url)]
+    counted = names.index("INCR")
+
+    assert names[:counted].count("XADD") == 4
+    assert "XADD" not in names[counted : names.index("XREADGROUP")]
 
 
 def test_keys_of_its_own_are_under_protean_and_the_prefix(broker_url: str, admin: Redis) -> None:
@@ -96,7 +106,11 @@ def every_call(broker: RedisBroker) -> None:
     broker.ping()
     for stream in ["customer", "customer:backfill"]:
         broker.ensure_group(stream, "Group")
-    broker.publish([("customer", b"1"), ("customer:backfill", b"2"), ("order", b"3"), ("customer", b"4")])
+    broker.publish(
+        [("customer", b"1"), ("customer:backfill", b"2"), ("order", b"3"), ("customer", b"4")], Tally("t", 0)
+    )
+    broker.tallies(["t", "u"])
+    broker.forget(["t", "u"])
     for block in [0, 0.0001, 0.02, 0.0, -1.0]:
         broker.read("customer", "Group", "one", 1, block)
     entries = broker.pending("customer", "Group", "one", "0", 10)
@@ -111,4 +125,12 @@ def every_call(broker: RedisBroker) -> None:
     broker.bury("customer:dlq", {"data": b"1"})
     broker.entries("customer:dlq", "-", 5)
     broker.living()
+    broker.signs()
+    broker.silent("customer", "Group", 60.0)
+    broker.streams("cust")
+    broker.held("customer", "Group")
+    broker.resign("two", "customer", "Group")
+    broker.remove_group("customer", "Group")
+    broker.remove_stream("customer:backfill")
+    broker.clock()
     broker.flush("customer")

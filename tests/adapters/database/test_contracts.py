@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from protean.testing.contracts.database import LogContract, OutboxContract, ProgressContract, RowsContract
+from protean.testing.contracts.database import (
+    IdempotencyContract,
+    LogContract,
+    OutboxContract,
+    ProgressContract,
+    RecoveryContract,
+    RepublishingContract,
+    RowsContract,
+)
 
 
 class TestRows(RowsContract):
@@ -17,5 +25,17 @@ class TestOutbox(OutboxContract):
     pass
 
 
+class TestIdempotency(IdempotencyContract):
+    pass
+
+
 class TestProgress(ProgressContract):
+    pass
+
+
+class TestRecovery(RecoveryContract):
+    pass
+
+
+class TestRepublishing(RepublishingContract):
     pass

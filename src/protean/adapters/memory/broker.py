@@ -5,13 +5,15 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import islice
 from threading import Condition
 from time import monotonic
 
 from protean.adapters.memory.doorbell import Listener
+from protean.clock import utc_now
 from protean.exceptions import BrokerUnavailableError, GroupMissingError
-from protean.ports.broker import Entry, GroupState, StreamState
+from protean.ports.broker import BEHIND, Entry, GroupState, StreamState, Tally
 
 #: Entries a stream holds before it takes no more, like a server out of memory: nobody seems to read it.
 CAPACITY = 1_000_000
@@ -22,11 +24,14 @@ DEAD_LETTERS_KEPT = 10_000
 
 @dataclass
 class _Group:
-    """`pending` maps ids to consumers and is in the order of ids, since ids are delivered in order."""
+    """`pending` maps ids to consumers and is in the order of ids, since ids are delivered in order.
+
+    `consumers` tells when each has read last.
+    """
 
     delivered: int = 0
     pending: dict[int, str] = field(default_factory=dict)
-    consumers: dict[str, None] = field(default_factory=dict)
+    consumers: dict[str, float] = field(default_factory=dict)
 
     def needed(self) -> int:
         """The lowest id this group still needs."""
@@ -74,8 +79,10 @@ class MemoryBroker:
     def __init__(self, *, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
         self._streams: dict[str, _Stream] = {}
+        self._tallies: dict[str, int] = {}
         self._last_number = 0  # Shared by all streams and never reset: an id never comes twice.
         self._beats: dict[str, float] = {}
+        self._said: dict[str, str] = {}
         self._listeners: list[Listener] = []
         self._changed = Condition()
 
@@ -84,11 +91,27 @@ class MemoryBroker:
 
     # Publishing
 
-    def publish(self, entries: Sequence[tuple[str, bytes]]) -> None:
+    def publish(self, entries: Sequence[tuple[str, bytes]], tally: Tally | None = None) -> int:
         with self._changed:
             for stream, payload in entries:
                 self._add(stream, {"data": payload})
             self._changed.notify_all()
+            if tally is None:
+                return 0
+            count = self._tallies.get(tally.key, 0)
+            if count < tally.known:
+                return BEHIND
+            self._tallies[tally.key] = count + 1
+            return count + 1
+
+    def tallies(self, keys: Sequence[str]) -> list[int]:
+        with self._changed:
+            return [self._tallies.get(key, 0) for key in keys]
+
+    def forget(self, keys: Sequence[str]) -> None:
+        with self._changed:
+            for key in keys:
+                self._tallies.pop(key, None)
 
     def bury(self, stream: str, fields: Mapping[str, str | bytes]) -> str:
         with self._changed:
@@ -128,7 +151,7 @@ class MemoryBroker:
                     lambda: self._stream(stream, group).after(self._group(stream, group).delivered, 1), block
                 )
             source, members = self._stream(stream, group), self._group(stream, group)
-            members.consumers[consumer] = None
+            members.consumers[consumer] = monotonic()
             numbers = source.after(members.delivered, count)
             members.pending.update(dict.fromkeys(numbers, consumer))
             members.delivered = numbers[-1] if numbers else members.delivered
@@ -160,10 +183,15 @@ class MemoryBroker:
 
     # Presence
 
-    def beat(self, consumer: str, expiry: float) -> None:
+    def beat(self, consumer: str, expiry: float, says: str = "") -> bool:
         with self._changed:
             self._beats = {name: end for name, end in self._beats.items() if end > monotonic()}
+            lived = consumer in self._beats
             self._beats[consumer] = monotonic() + expiry
+            if not lived:
+                self._said = {name: said for name, said in self._said.items() if name in self._beats}
+                self._said[consumer] = says
+            return lived
 
     def leave(self, consumer: str, groups: Collection[tuple[str, str]]) -> None:
         with self._changed:
@@ -176,6 +204,11 @@ class MemoryBroker:
         with self._changed:
             return [name for name in self._group(stream, group).consumers if not self._lives(name)]
 
+    def silent(self, stream: str, group: str, seconds: float) -> list[str]:
+        with self._changed:
+            consumers = self._group(stream, group).consumers
+            return [name for name in self.absent(stream, group) if monotonic() - consumers[name] >= seconds]
+
     def claim(self, stream: str, group: str, dead: str, consumer: str, count: int) -> list[Entry]:
         with self._changed:
             source, members = self._stream(stream, group), self._group(stream, group)
@@ -184,7 +217,7 @@ class MemoryBroker:
             numbers = members.held_by(dead)[:count]
             members.pending.update(dict.fromkeys(numbers, consumer))
             if numbers:
-                members.consumers[consumer] = None
+                members.consumers[consumer] = monotonic()
             members.dismiss(dead)
             return [source.entry(number) for number in numbers]
 
@@ -192,8 +225,51 @@ class MemoryBroker:
         with self._changed:
             return sorted(name for name in self._beats if self._lives(name))
 
+    def signs(self) -> dict[str, str]:
+        with self._changed:
+            return {name: self._said[name] for name in sorted(self._beats) if self._lives(name)}
+
     def _lives(self, consumer: str) -> bool:
         return self._beats.get(consumer, 0.0) > monotonic()
+
+    # Upkeep
+
+    def streams(self, prefix: str) -> list[str]:
+        with self._changed:
+            return sorted(name for name in self._streams if name.startswith(prefix))
+
+    def held(self, stream: str, group: str) -> dict[str, int]:
+        with self._changed:
+            members = self._group(stream, group)
+            return {consumer: len(members.held_by(consumer)) for consumer in members.consumers}
+
+    def resign(self, consumer: str, stream: str, group: str) -> None:
+        with self._changed:
+            if stream in self._streams and group in self._streams[stream].groups:
+                self._streams[stream].groups[group].dismiss(consumer)
+
+    def remove_group(self, stream: str, group: str) -> None:
+        with self._changed:
+            source = self._streams.get(stream, _Stream())
+            if source.groups.pop(group, None) is None:
+                return
+            if source.groups:
+                source.trim(min(members.needed() for members in source.groups.values()))
+            else:
+                del self._streams[stream]
+            self._changed.notify_all()
+
+    def remove_stream(self, stream: str) -> bool:
+        with self._changed:
+            source = self._streams.get(stream)
+            if source is None or source.numbers or any(members.pending for members in source.groups.values()):
+                return False
+            del self._streams[stream]
+            self._changed.notify_all()
+            return True
+
+    def clock(self) -> datetime:
+        return utc_now()
 
     # Bells
 
@@ -253,10 +329,11 @@ class MemoryBroker:
     def flush(self, prefix: str) -> int:
         with self._changed:
             names = [name for name in self._streams if name.startswith(prefix)]
-            deleted = len(names) + len(self._beats)
+            deleted = len(names) + len(self._beats) + len(self._tallies)
             for name in names:
                 del self._streams[name]
             self._beats.clear()
+            self._tallies.clear()
             self._changed.notify_all()
             return deleted
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from protean.adapters.memory.idempotency import MemoryIdempotencyKeys
 from protean.adapters.memory.outbox import MemoryOutbox
 from protean.adapters.memory.progress import MemoryFailures, MemoryInbox, MemoryLog, MemoryPositions
+from protean.adapters.memory.recovery import MemoryRecovery
 from protean.adapters.memory.rows import MemoryRows
 from protean.adapters.memory.session import Session
 from protean.adapters.memory.store import Contents, Store
@@ -22,6 +24,7 @@ class MemoryTransaction:
         self.positions = MemoryPositions(self._session)
         self.inbox = MemoryInbox(self._session)
         self.failures = MemoryFailures(self._session)
+        self.idempotency_keys = MemoryIdempotencyKeys(self._session)
 
     def commit(self) -> None:
         self._session.commit()
@@ -36,6 +39,7 @@ class MemoryDatabase:
     def __init__(self) -> None:
         self._store = Store()
         self.outbox = MemoryOutbox(self._store)
+        self.recovery = MemoryRecovery(self._store, self.outbox)
 
     def transaction(self) -> MemoryTransaction:
         return MemoryTransaction(self._store)

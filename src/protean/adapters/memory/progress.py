@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from protean import codec
 from protean.adapters.memory.session import Session
-from protean.adapters.memory.store import Logged, OutboxEntry
+from protean.adapters.memory.store import Logged, Noted, OutboxEntry
 from protean.adapters.values import checked_json
 from protean.clock import utc_now
 from protean.exceptions import DatabaseError
 from protean.message import Message, NewMessage
-from protean.ports.progress import Failure, FailureFilter, FailureState, Position
+from protean.ports.progress import Failure, FailureFilter, FailureKey, FailureState, FailureTally, Position
 
 
 class MemoryLog:
@@ -81,18 +81,16 @@ class MemoryInbox:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def record(self, handler: str, message_ids: Sequence[str]) -> set[str]:
-        inbox, now = self._session.changing().inbox, utc_now()
-        fresh = {message_id for message_id in message_ids if (handler, message_id) not in inbox}
-        inbox.update({(handler, message_id): now for message_id in fresh})
+    def record(self, handler: str, messages: Sequence[Message], *, failed_before: bool = False) -> set[str]:
+        contents, now, fresh = self._session.changing(), utc_now(), set()
+        for message in messages:
+            key = handler, message.id
+            standing = contents.handlers.get((handler, message.type))
+            vouched = standing is not None and standing.start < message.global_position <= standing.floor
+            if key not in contents.inbox and (failed_before or not vouched):
+                contents.inbox[key] = Noted(now, message.global_position)
+                fresh.add(message.id)
         return fresh
-
-    def prune(self, handled_before: datetime, limit: int) -> int:
-        inbox = self._session.changing().inbox
-        old = sorted((at, key) for key, at in inbox.items() if at < handled_before)[:limit]
-        for _, key in old:
-            del inbox[key]
-        return len(old)
 
 
 class MemoryFailures:
@@ -117,36 +115,94 @@ class MemoryFailures:
         failures.update({_key(failure): failure for failure in claimed})
         return claimed
 
-    def find(self, which: FailureFilter, limit: int, offset: int = 0) -> list[Failure]:
-        found = sorted(self._matching(which), key=_key)
-        found.sort(key=lambda failure: failure.last_failed_at, reverse=True)
-        return found[offset : offset + limit]
+    def give_back(self, claimed: Failure, due_at: datetime) -> bool:
+        failures = self._session.changing().failures
+        held = failures.get(_key(claimed))
+        if held is None or held.state is not FailureState.WAITING or held.attempts != claimed.attempts:
+            return False
+        failures[_key(claimed)] = replace(held, attempts=held.attempts - 1, due_at=due_at)
+        return True
+
+    def forgive(self, handler: str, message_ids: Collection[str]) -> int:
+        failures = self._session.changing().failures
+        which = FailureFilter(handlers=(handler,), message_ids=tuple(message_ids), state=FailureState.WAITING)
+        counted = [failure for failure in self._matching(which) if failure.attempts]
+        failures.update({_key(failure): replace(failure, attempts=failure.attempts - 1) for failure in counted})
+        return len(counted)
+
+    def find(self, which: FailureFilter, limit: int, after: FailureKey | None = None) -> list[Failure]:
+        found = sorted(self._matching(which), key=lambda failure: failure.key, reverse=True)
+        return [failure for failure in found if after is None or failure.key < after][:limit]
 
     def count(self, which: FailureFilter) -> int:
         return len(self._matching(which))
 
+    def tally(self, which: FailureFilter) -> list[FailureTally]:
+        alike: dict[tuple[str, str, FailureState, str, str], list[Failure]] = {}
+        for each in self._matching(which):
+            alike.setdefault((each.handler, each.stream, each.state, each.error_type, each.error), []).append(each)
+        tallies = [
+            FailureTally(
+                *shared,
+                len(failures),
+                min(failure.first_failed_at for failure in failures),
+                max(failure.last_failed_at for failure in failures),
+            )
+            for shared, failures in alike.items()
+        ]
+        return sorted(tallies, key=lambda tally: (-tally.count, tally.handler, tally.error))
+
+    def discarded(self, handler: str, message_ids: Sequence[str]) -> set[str]:
+        failures = self._session.seen().failures
+        found = {message_id: failures.get((handler, message_id)) for message_id in message_ids}
+        return {message_id for message_id, failure in found.items() if failure and failure.discarded_by is not None}
+
     def remove(self, handler: str, message_id: str) -> bool:
         return self._session.changing().failures.pop((handler, message_id), None) is not None
 
+    def prune(self, which: FailureFilter, limit: int) -> int:
+        failures = self._session.changing().failures
+        found = self._matching(which)[:limit]
+        for failure in found:
+            del failures[_key(failure)]
+        return len(found)
+
     def release(self, which: FailureFilter) -> int:
-        failures, now = self._session.changing().failures, utc_now()
+        now = utc_now()
+        return self._end_dead(
+            which,
+            lambda failure: replace(
+                failure, state=FailureState.WAITING, attempts=0, due_at=min(failure.first_failed_at, now)
+            ),
+        )
+
+    def discard(self, which: FailureFilter, state: FailureState, *, by: str, reason: str) -> int:
+        now = utc_now()
+        return self._end_dead(
+            which,
+            lambda failure: replace(failure, state=state, due_at=now, discarded_by=by, discard_reason=reason),
+        )
+
+    def _end_dead(self, which: FailureFilter, changed: Callable[[Failure], Failure]) -> int:
+        failures = self._session.changing().failures
         dead = [failure for failure in self._matching(which) if failure.state is FailureState.DEAD]
-        for failure in dead:
-            released = replace(failure, state=FailureState.WAITING, attempts=0, due_at=now)
-            failures[_key(failure)] = released
+        failures.update({_key(failure): changed(failure) for failure in dead})
         return len(dead)
 
     def _matching(self, which: FailureFilter) -> list[Failure]:
-        return [
-            failure
-            for failure in list(self._session.seen().failures.values())
-            if (which.handlers is None or failure.handler in which.handlers)
-            and which.lane in (None, failure.lane)
-            and which.state in (None, failure.state)
-            and which.stream in (None, failure.stream)
-            and which.stream_name in (None, failure.stream_name)
-            and which.message_id in (None, failure.message_id)
-        ]
+        return [failure for failure in list(self._session.seen().failures.values()) if _matches(which, failure)]
+
+
+def _matches(which: FailureFilter, failure: Failure) -> bool:
+    exactly = ("lane", "state", "stream", "stream_name", "message_id", "error_type")
+    return (
+        all(getattr(which, name) in (None, getattr(failure, name)) for name in exactly)
+        and (which.handlers is None or failure.handler in which.handlers)
+        and (which.message_ids is None or failure.message_id in which.message_ids)
+        and failure.message_id.startswith(which.message_prefix or "")
+        and (which.failed_before is None or failure.last_failed_at < which.failed_before)
+        and (which.due_before is None or failure.due_at < which.due_before)
+    )
 
 
 def _key(failure: Failure) -> tuple[str, str]:

@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 
 from protean.exceptions import TransientDatabaseError
 from protean.message import NewMessage
+from protean.ports.idempotency import Keyed
 from protean.ports.progress import Failure, Position
+from protean.ports.recovery import LaneState, Reconciliation, Standing
 from protean.ports.rows import Key, Row
 
 _K = TypeVar("_K")
@@ -42,6 +44,22 @@ class OutboxEntry:
     next_attempt_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """An inbox row."""
+
+    handled_at: datetime
+    global_position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A reconciliation under way, and the moment of the loss that it makes good."""
+
+    lost_at: datetime
+    under_way: Reconciliation
+
+
 @dataclass(slots=True)
 class Contents:
     """Mappings from keys to values that are never changed in place, only replaced. `rows` are by table."""
@@ -54,8 +72,15 @@ class Contents:
     messages: MutableMapping[str, Logged] = field(default_factory=dict)
     outbox: MutableMapping[int, OutboxEntry] = field(default_factory=dict)
     positions: MutableMapping[tuple[str, str], Position] = field(default_factory=dict)
-    inbox: MutableMapping[tuple[str, str], datetime] = field(default_factory=dict)
+    inbox: MutableMapping[tuple[str, str], Noted] = field(default_factory=dict)
     failures: MutableMapping[tuple[str, str], Failure] = field(default_factory=dict)
+    #: (handler, type) -> its standing, with that type alone
+    handlers: MutableMapping[tuple[str, str], Standing] = field(default_factory=dict)
+    #: (broker, lane)
+    lanes: MutableMapping[tuple[str, str], LaneState] = field(default_factory=dict)
+    #: by broker
+    losses: MutableMapping[str, Loss] = field(default_factory=dict)
+    idempotency_keys: MutableMapping[tuple[str, str], Keyed] = field(default_factory=dict)
 
 
 class Overlay(MutableMapping[_K, _V]):

@@ -7,13 +7,14 @@ from protean.adapters.redis.doorbell import RING_TIMEOUT, Doorbell
 from protean.adapters.redis.inspection import Inspection
 from protean.adapters.redis.presence import Presence
 from protean.adapters.redis.streams import Streams
+from protean.adapters.redis.upkeep import Upkeep
 from protean.exceptions import ConfigurationError
 
 #: Trimming by id (XTRIM MINID) came with this version. Valkey says 7.2 here, whatever its own version.
 OLDEST_SERVER = (6, 2)
 
 
-class RedisBroker(Streams, Presence, Inspection, Doorbell):
+class RedisBroker(Streams, Presence, Inspection, Upkeep, Doorbell):
     """Streams, groups, presence and bells on Redis (6.2 and later) or Valkey.
 
     `uri`: redis://, rediss:// (TLS) or unix://, with redis-py's options after a question mark.

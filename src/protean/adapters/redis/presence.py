@@ -16,13 +16,15 @@ CLAIM_CHUNK = 500
 
 
 class Presence(Connected):
-    """A consumer lives while its key `protean:…beat:<consumer>` does."""
+    """A consumer lives while its key `protean:…beat:<consumer>` does; the key holds what it says of itself."""
 
-    def beat(self, consumer: str, expiry: float) -> None:
+    def beat(self, consumer: str, expiry: float, says: str = "") -> bool:
         # A server out of memory refuses SET and still takes PEXPIRE: those who live must not look dead then.
         key, milliseconds = self._beat_key(consumer), max(1, ceil(expiry * 1000))
-        if not self._client.call("PEXPIRE", key, milliseconds):
-            self._client.call("SET", key, "1", "PX", milliseconds)
+        if self._client.call("PEXPIRE", key, milliseconds):
+            return True
+        self._client.call("SET", key, says, "PX", milliseconds)
+        return False
 
     def leave(self, consumer: str, groups: Collection[tuple[str, str]]) -> None:
         for stream, group in groups:
@@ -33,10 +35,14 @@ class Presence(Connected):
         self._client.call("UNLINK", self._beat_key(consumer))
 
     def absent(self, stream: str, group: str) -> list[str]:
-        consumers = [
-            dict(zip(consumer[::2], consumer[1::2], strict=True))[b"name"].decode()
+        return self.silent(stream, group, 0.0)
+
+    def silent(self, stream: str, group: str, seconds: float) -> list[str]:
+        told = [
+            dict(zip(consumer[::2], consumer[1::2], strict=True))
             for consumer in self._client.call("XINFO", "CONSUMERS", stream, group)
         ]
+        consumers = [consumer[b"name"].decode() for consumer in told if consumer[b"idle"] >= seconds * 1000]
         living = self._client.batch([("EXISTS", self._beat_key(consumer)) for consumer in consumers])
         return [consumer for consumer, lives in zip(consumers, living, strict=True) if not checked(lives)]
 
@@ -61,6 +67,15 @@ class Presence(Connected):
     def living(self) -> list[str]:
         prefix = self._beat_key("")
         return sorted(key.decode().removeprefix(prefix) for key in self._client.scan(prefix))
+
+    def signs(self) -> dict[str, str]:
+        consumers = self.living()
+        said = self._client.batch([("GET", self._beat_key(consumer)) for consumer in consumers])
+        return {
+            consumer: checked(says).decode(errors="replace")
+            for consumer, says in zip(consumers, said, strict=True)
+            if says is not None  # it ended while we were asking
+        }
 
     def _beat_key(self, consumer: str) -> str:
         return f"{self._namespace}beat:{consumer}"

@@ -45,6 +45,20 @@ return 1
 """
 )
 
+#: ARGV: the count that is known. Returns the count with one more; -1, and counts nothing, when it is behind that.
+#:
+#: A broker that has lost the end of its file stays behind, whoever asks: had it caught up by counting on, a process
+#: that dies before it has said what it saw would have destroyed the evidence. What is no number counts as lost too.
+TALLY = Script(
+    """
+local found = redis.pcall('GET', KEYS[1])
+local count = 0
+if type(found) == 'string' then count = tonumber(found) elseif found then count = nil end
+if not count or count < tonumber(ARGV[1]) then return -1 end
+return redis.call('INCR', KEYS[1])
+"""
+)
+
 #: ARGV: group, ids. Returns how many entries were trimmed.
 #:
 #: The floor is the lowest id that some group still needs: its lowest pending one, else the one after its last

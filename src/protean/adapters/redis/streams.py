@@ -1,4 +1,4 @@
-"""Streams: publishing, reading as a member of a group, acknowledging, burying."""
+"""Streams: publishing and counting, reading as a member of a group, acknowledging, burying."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any
 
-from protean.adapters.redis.connection import Argument, Connected
-from protean.adapters.redis.scripts import ACK, ENSURE_GROUP
+from protean.adapters.redis.connection import Argument, Connected, checked
+from protean.adapters.redis.errors import ScriptMissingError
+from protean.adapters.redis.scripts import ACK, ENSURE_GROUP, TALLY
 from protean.exceptions import BrokerError, BrokerUnavailableError
-from protean.ports.broker import Entry
+from protean.ports.broker import Entry, Tally
 
 #: Ids per acknowledging script. More saves round trips; the server does nothing else while a script runs.
 ACK_CHUNK = 500
@@ -20,10 +21,15 @@ DEAD_LETTERS_KEPT = 10_000
 
 
 class Streams(Connected):
-    """Publisher, Subscriber and DeadLetters. Streams are named by the caller, in whole."""
+    """Publisher, Tallies, Subscriber and DeadLetters. Streams are named by the caller, in whole."""
 
-    def publish(self, entries: Sequence[tuple[str, bytes]]) -> None:
-        replies = self._client.batch([("XADD", stream, "*", "data", payload) for stream, payload in entries])
+    def publish(self, entries: Sequence[tuple[str, bytes]], tally: Tally | None = None) -> int:
+        commands: list[tuple[Argument, ...]] = [("XADD", stream, "*", "data", payload) for stream, payload in entries]
+        if tally is not None:
+            # Last: an append-only file, or a replica, that ends between the entries and their count shows it.
+            commands.append(("EVALSHA", TALLY.sha, 1, self._tally_key(tally.key), tally.known))
+        replies = self._client.batch(commands)
+        counted = replies.pop() if tally is not None else 0
         refusals = [
             (entry[0], reply) for entry, reply in zip(entries, replies, strict=True) if isinstance(reply, BrokerError)
         ]
@@ -32,6 +38,17 @@ class Streams(Connected):
                 raise refusal
         for stream, refusal in refusals:
             raise BrokerError(f"{len(refusals)} of {len(entries)} entries, the first for {stream!r}: {refusal}")
+        if tally is not None and isinstance(counted, ScriptMissingError):  # the server has been started again
+            counted = self._client.call("EVAL", TALLY.text, 1, self._tally_key(tally.key), tally.known)
+        return int(checked(counted))
+
+    def tallies(self, keys: Sequence[str]) -> list[int]:
+        replies = self._client.batch([("GET", self._tally_key(key)) for key in keys])
+        return [_count(reply) for reply in replies]
+
+    def forget(self, keys: Sequence[str]) -> None:
+        for reply in self._client.batch([("UNLINK", self._tally_key(key)) for key in keys]):
+            checked(reply)
 
     def ensure_group(self, stream: str, group: str) -> bool:
         return bool(self._client.run(ENSURE_GROUP, stream, group))
@@ -57,6 +74,16 @@ class Streams(Connected):
         flat = [part for pair in fields.items() for part in pair]
         entry_id: bytes = self._client.call("XADD", stream, "MAXLEN", "~", DEAD_LETTERS_KEPT, "*", *flat)
         return entry_id.decode()
+
+    def _tally_key(self, key: str) -> str:
+        return f"{self._namespace}published:{key}"
+
+
+def _count(reply: Any) -> int:
+    """A tally's value; 0 of what somebody else has put in its place, which proves nothing any more."""
+    if isinstance(reply, BrokerUnavailableError):
+        raise reply
+    return int(reply) if isinstance(reply, bytes) and reply.isdigit() else 0
 
 
 def entries_of(reply: Sequence[Any]) -> list[Entry]:

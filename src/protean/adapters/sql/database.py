@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
 from protean.adapters.sql.engine import DEFAULT_TIMEOUTS, Engine, Timeouts
 from protean.adapters.sql.errors import translate
+from protean.adapters.sql.lacking import lacking
 from protean.adapters.sql.outbox import SqlOutbox
+from protean.adapters.sql.recovery import SqlRecovery
 from protean.adapters.sql.shape import Shape
 from protean.adapters.sql.tables import with_users
 from protean.adapters.sql.transaction import SqlTransaction
 from protean.exceptions import NotSupportedError
+from protean.ports.database import Lacking
 from protean.ports.rows import Table
 
 #: The advisory lock of setting up, one per database. Any number does that nobody else uses.
@@ -32,8 +36,11 @@ SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backe
 """
 
 
+_CLOCK = "SELECT extract(epoch FROM clock_timestamp())"
+
+
 class SqlDatabase:
-    """`Database`, and on PostgreSQL `Sessions` too, over one bounded pool of connections.
+    """`Database` and `Definitions`, and on PostgreSQL `Sessions` too, over one bounded pool of connections.
 
     `uri` begins with postgresql:// or sqlite://. `application_name` is what `terminate` finds the sessions
     by. `schema`, PostgreSQL only, is where all tables are looked for and made. Raises ConfigurationError.
@@ -53,6 +60,7 @@ class SqlDatabase:
         )
         self._shapes: dict[int, Shape] = {}
         self.outbox = SqlOutbox(self._engine)
+        self.recovery = SqlRecovery(self._engine, self.outbox.local_locks)
 
     def transaction(self) -> SqlTransaction:
         return SqlTransaction(self._engine, self._shape_of)
@@ -63,6 +71,11 @@ class SqlDatabase:
             missing = [table for table in wanted.sorted_tables if table.name not in _existing(connection)]
             wanted.create_all(connection, tables=missing, checkfirst=False)
         return [table.name for table in missing]
+
+    def lacking(self, tables: Sequence[Table]) -> list[Lacking]:
+        """See `Definitions`."""
+        with self._definitions(changing=False) as connection:
+            return lacking(connection, with_users(tables))
 
     def truncate(self, tables: Sequence[Table]) -> None:
         wanted = with_users(tables)
@@ -94,6 +107,10 @@ class SqlDatabase:
         used, most = self._sessions(_CAPACITY)
         return used, most
 
+    def clock(self) -> datetime:
+        """See `Sessions`. Raises NotSupportedError on SQLite."""
+        return datetime.fromtimestamp(float(self._sessions(_CLOCK)[0]), UTC)
+
     def _shape_of(self, table: Table) -> Shape:
         # By identity: hashing a table means hashing its columns, 10 microseconds each time. A shape keeps its
         # table alive, so that no other one gets the same identity.
@@ -108,11 +125,13 @@ class SqlDatabase:
         return self._engine.once(sql, values)[0]
 
     @contextmanager
-    def _definitions(self) -> Iterator[sa.Connection]:
-        """A transaction that changes tables, one at a time among all processes."""
+    def _definitions(self, *, changing: bool = True) -> Iterator[sa.Connection]:
+        """A transaction about tables; of those changing them, one at a time among all processes."""
         try:
             with self._engine.sa.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                if self._engine.postgresql:
+                if not changing:
+                    connection.exec_driver_sql("BEGIN")
+                elif self._engine.postgresql:
                     connection.exec_driver_sql("BEGIN")
                     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_SETUP_LOCK})")
                     if self._engine.schema is not None:

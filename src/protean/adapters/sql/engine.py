@@ -142,6 +142,9 @@ def _postgresql_arguments(application_name: str, schema: str | None, timeouts: T
     if len(application_name.encode()) > _NAME_BYTES:
         raise ConfigurationError(f"application name {application_name!r} is longer than {_NAME_BYTES} bytes")
     options = ["-c timezone=UTC", f"-c statement_timeout={round(timeouts.statement * 1000)}"]
+    # Locks are waited for and then decided on: under another isolation, which a database may have for its default,
+    # waiting would end in errors, and what is read after a lock would be older than the lock.
+    options.append("-c default_transaction_isolation=read\\ committed")
     if schema is not None:
         if not _SCHEMA.fullmatch(schema):
             raise ConfigurationError(f"schema {schema!r} must be lower-case letters, digits and underscores")

@@ -12,6 +12,7 @@ from protean.exceptions import (
     DatabaseError,
     DatabaseUnavailableError,
     ProteanError,
+    TableMissingError,
     TransientDatabaseError,
     ValidationError,
 )
@@ -20,14 +21,18 @@ from protean.exceptions import (
 #: available, statement timeout.
 _TRANSIENT = frozenset(["40001", "40P01", "55P03", "57014"])
 #: SQLSTATE classes and codes of a server that cannot be used now: connection exceptions, resources (disk,
-#: memory, connections), shutdown and start-up, a session that was ended for idling in its transaction.
-_UNAVAILABLE = ("08", "53", "57P", "25P03")
+#: memory, connections), shutdown and start-up, a session that was ended for idling in its transaction or for
+#: its transaction's length, a server that takes no writes (a standby, or one set so), one that fails to read
+#: or write its files.
+_UNAVAILABLE = ("08", "53", "57P", "25P03", "25P04", "25006", "58030")
 _SQLITE_TRANSIENT = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _SQLITE_UNAVAILABLE = ("SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_READONLY", "SQLITE_NOTADB")
-_NO_TABLE = "42P01"
+_NO_TABLE, _NO_COLUMN = "42P01", "42703"
+_SQLITE_NO_COLUMN = ("no such column", "has no column named")
 #: `Key (email)=(a@b.c) already exists.` in whatever language the server speaks.
 _KEY_DETAIL = re.compile(r"\((.+?)\)=\(")
 _SETUP_HINT = "; `protean db setup` creates missing tables"
+_COLUMN_HINT = "; `protean db setup` says which columns are missing and prints the SQL that adds them"
 
 
 def translate(error: Exception, dbapi: Any, database: str) -> ProteanError:
@@ -56,7 +61,9 @@ def _from_sqlstate(error: Any, sqlstate: str, database: str) -> ProteanError:
         return _taken(error.diag.table_name, columns, database)
     if sqlstate == "23502":
         return ValidationError({error.diag.column_name or "_entity": ["is required"]})
-    return DatabaseError(f"{database}: {_first_line(error)}{_SETUP_HINT if sqlstate == _NO_TABLE else ''}")
+    if sqlstate == _NO_TABLE:
+        return TableMissingError(f"{database}: {_first_line(error)}{_SETUP_HINT}")
+    return DatabaseError(f"{database}: {_first_line(error)}{_COLUMN_HINT if sqlstate == _NO_COLUMN else ''}")
 
 
 def _from_sqlite(error: sqlite3.Error, database: str) -> ProteanError:
@@ -68,7 +75,10 @@ def _from_sqlite(error: sqlite3.Error, database: str) -> ProteanError:
     if name in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"):
         paths = text.partition(": ")[2].split(", ")
         return _taken(paths[0].partition(".")[0], [path.rpartition(".")[2] for path in paths], database)
-    return DatabaseError(f"{database}: {text}{_SETUP_HINT if 'no such table' in text else ''}")
+    if "no such table" in text:
+        return TableMissingError(f"{database}: {text}{_SETUP_HINT}")
+    hint = _COLUMN_HINT if any(phrase in text for phrase in _SQLITE_NO_COLUMN) else ""
+    return DatabaseError(f"{database}: {text}{hint}")
 
 
 def _taken(table: str | None, columns: list[str], database: str) -> ProteanError:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
 
 from protean.adapters.sql import moments
 from protean.adapters.sql.session import Session
 from protean.clock import utc_now
+from protean.message import Message
 from protean.ports.progress import Position
 
 # Insert or lock, and read what is there then, in one statement for any number of streams. DO UPDATE, though it
@@ -35,24 +35,29 @@ WHERE positions.handler = %s AND positions.stream_name = moved.stream_name
 """
 _BLOCK = "UPDATE positions SET blocked = %s WHERE handler = %s AND stream_name = %s"
 
-# A conflict waits for the other transaction: it commits, and the row is known, or it rolls back, and is new.
-_RECORD_POSTGRESQL = """
-INSERT INTO inbox (handler, message_id, handled_at)
-SELECT %s, message_id, %s::timestamptz FROM unnest(%s::uuid[]) AS given (message_id) ORDER BY message_id
-ON CONFLICT DO NOTHING
-RETURNING message_id::text
-"""
-_RECORD_SQLITE = """
-INSERT INTO inbox (handler, message_id, handled_at)
-SELECT %s, value, %s FROM json_each(%s) WHERE true
-ON CONFLICT DO NOTHING
-RETURNING message_id
-"""
-_PRUNE = """
-DELETE FROM inbox WHERE (handler, message_id) IN (
-    SELECT handler, message_id FROM inbox WHERE handled_at < %s ORDER BY handled_at LIMIT %s
+# A conflict waits for the other transaction: it commits, and the row is known, or it rolls back, and is new. What the
+# handler's floor vouches for is known without a row, which may have been pruned.
+_RECORD = """
+INSERT INTO inbox (handler, message_id, global_position, handled_at)
+SELECT owner, given.message_id, given.global_position, moment FROM {given}
+WHERE failed_before OR NOT EXISTS (
+    SELECT 1 FROM handlers h
+    WHERE h.name = owner AND h.message_type = given.message_type
+      AND given.global_position > h.start AND given.global_position <= h.floor
 )
+ORDER BY given.message_id
+ON CONFLICT DO NOTHING
+RETURNING CAST(message_id AS text)
 """
+_RECORD_POSTGRESQL = _RECORD.format(
+    given="(SELECT %s::text, %s::timestamptz, %s::boolean) AS one (owner, moment, failed_before), "
+    "unnest(%s::uuid[], %s::text[], %s::bigint[]) AS given (message_id, message_type, global_position)",
+)
+_RECORD_SQLITE = _RECORD.format(
+    given="(SELECT %s AS owner, %s AS moment, %s AS failed_before) AS one, "
+    "(SELECT json_extract(value, '$[0]') AS message_id, json_extract(value, '$[1]') AS message_type, "
+    "json_extract(value, '$[2]') AS global_position FROM json_each(%s)) AS given",
+)
 
 
 class SqlPositions:
@@ -86,13 +91,12 @@ class SqlInbox:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def record(self, handler: str, message_ids: Sequence[str]) -> set[str]:
-        now = moments.to_text(utc_now())
+    def record(self, handler: str, messages: Sequence[Message], *, failed_before: bool = False) -> set[str]:
+        values = (handler, moments.to_text(utc_now()), failed_before)
+        given = [(message.id, message.type, message.global_position) for message in messages]
         if self._session.postgresql:
-            rows = self._session.fetch(_RECORD_POSTGRESQL, (handler, now, list(message_ids)))
+            columns = zip(*given, strict=True) if given else ((), (), ())
+            rows = self._session.fetch(_RECORD_POSTGRESQL, (*values, *map(list, columns)))
         else:
-            rows = self._session.fetch(_RECORD_SQLITE, (handler, now, json.dumps(list(message_ids))))
+            rows = self._session.fetch(_RECORD_SQLITE, (*values, json.dumps(given)))
         return {message_id for (message_id,) in rows}
-
-    def prune(self, handled_before: datetime, limit: int) -> int:
-        return self._session.counts([(_PRUNE, (moments.to_text(handled_before), limit))])[0]

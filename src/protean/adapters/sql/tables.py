@@ -113,6 +113,14 @@ sa.Index(
     postgresql_where=sa.text("status = 'published'"),
     sqlite_where=sa.text("status = 'published'"),
 )
+# What recovery asks for: whether a message is still on its way, and the oldest that is. By another column than the
+# status, so that no claim can take it for the index it wants: it would have to sort a whole backlog.
+sa.Index(
+    "outbox_unpublished",
+    outbox.c.global_position,
+    postgresql_where=sa.text("published_at IS NULL"),
+    sqlite_where=sa.text("published_at IS NULL"),
+)
 
 positions = sa.Table(
     "positions",
@@ -129,17 +137,57 @@ inbox = sa.Table(
     framework,
     sa.Column("handler", sa.Text(), primary_key=True),
     sa.Column("message_id", _uuid, primary_key=True),
-    sa.Column("handled_at", _moment, nullable=False, index=True),
+    sa.Column("handled_at", _moment, nullable=False),
+    sa.Column("global_position", sa.BigInteger(), nullable=False),
+    # What pruning asks for: a handler's oldest rows, up to its floor.
+    sa.Index("inbox_oldest", "handler", "global_position"),
 )
 
+# A row for each type: what a handler learns to handle later, it is not known to have handled before.
 handlers = sa.Table(
     "handlers",
     framework,
     sa.Column("name", sa.Text(), primary_key=True),
+    sa.Column("message_type", sa.Text(), primary_key=True),
     _text("database"),
     sa.Column("registered_at", _moment, nullable=False),
     sa.Column("start", sa.BigInteger(), nullable=False),
     sa.Column("floor", sa.BigInteger(), nullable=False),
+    sa.Column("head", sa.BigInteger(), nullable=False),
+)
+
+lanes = sa.Table(
+    "lanes",
+    framework,
+    sa.Column("target_broker", sa.Text(), primary_key=True),
+    sa.Column("lane", sa.Text(), primary_key=True),
+    _text("epoch"),
+    sa.Column("published", sa.BigInteger(), nullable=False),
+    sa.Column("lost_at", _moment),
+    _text("lost_why", required=False),
+    postgresql_with=_VERY_HOT,
+)
+
+# One row: up to where the log is settled, and the next candidate with the transactions that it waits for.
+watermarks = sa.Table(
+    "watermarks",
+    framework,
+    sa.Column("name", sa.Text(), primary_key=True),
+    sa.Column("settled", sa.BigInteger(), nullable=False),
+    sa.Column("candidate", sa.BigInteger()),
+    _text("writers", required=False),
+)
+
+# A row while a loss of that broker is being made good: where the next step begins.
+reconciliations = sa.Table(
+    "reconciliations",
+    framework,
+    sa.Column("target_broker", sa.Text(), primary_key=True),
+    sa.Column("lost_at", _moment, nullable=False),
+    _text("why"),
+    sa.Column("position", sa.BigInteger(), nullable=False),
+    sa.Column("until", sa.BigInteger(), nullable=False),
+    sa.Column("republished", sa.BigInteger(), nullable=False),
 )
 
 failures = sa.Table(
@@ -162,7 +210,24 @@ failures = sa.Table(
     sa.Column("last_failed_at", _moment, nullable=False),
     _text("original_id"),
     sa.Column("raw", sa.LargeBinary()),
+    _text("discarded_by", required=False),
+    _text("discard_reason", required=False),
     sa.Index("failures_due", "state", "due_at"),
+    # What people page through, newest first.
+    sa.Index("failures_newest", "state", "last_failed_at", "handler", "message_id"),
+)
+
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    framework,
+    sa.Column("domain", sa.Text(), primary_key=True),
+    sa.Column("key", sa.Text(), primary_key=True),
+    _text("type"),
+    _text("digest"),
+    sa.Column("first_at", _moment, nullable=False, index=True),
+    # JSON as it was written: jsonb would refuse an escaped NUL, and change how numbers are spelled.
+    _text("result", required=False),
+    postgresql_with=_HOT,
 )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from protean.adapters.sql.engine import Engine
 from protean.adapters.sql.failures import SqlFailures
+from protean.adapters.sql.idempotency import SqlIdempotencyKeys
 from protean.adapters.sql.log import SqlLog
 from protean.adapters.sql.positions import SqlInbox, SqlPositions
 from protean.adapters.sql.rows import SqlRows
@@ -24,6 +25,7 @@ class SqlTransaction:
         self.positions = SqlPositions(self._session)
         self.inbox = SqlInbox(self._session)
         self.failures = SqlFailures(self._session)
+        self.idempotency_keys = SqlIdempotencyKeys(self._session)
 
     def commit(self) -> None:
         self._session.commit()

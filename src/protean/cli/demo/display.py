@@ -74,7 +74,8 @@ class _Lines:
 
     def show(self, *done: int, note: str = "") -> None:
         figures = [f"{name} {number:,}" for name, number in zip(self._names, done, strict=True)]
-        self._text = f"  {', '.join(figures)} of {self._total:,}{'  ' + note if note else ''}"
+        total = max(self._total, *done)
+        self._text = f"  {', '.join(figures)} of {total:,}{'  ' + note if note else ''}"
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + LINE_EVERY
             self.finish()

@@ -18,13 +18,15 @@ from uuid import uuid4
 import pytest
 
 from protean.ports.broker import Broker
+from protean.testing.contracts.broker_counting import CountingContract
 from protean.testing.contracts.broker_presence import PresenceContract
 from protean.testing.contracts.broker_reading import ReadingContract
 from protean.testing.contracts.broker_steps import PATIENCE, lively
 from protean.testing.contracts.broker_trimming import TrimmingContract
+from protean.testing.contracts.broker_upkeep import UpkeepContract
 
 
-class BrokerContract(ReadingContract, TrimmingContract, PresenceContract):
+class BrokerContract(CountingContract, ReadingContract, TrimmingContract, PresenceContract, UpkeepContract):
     @pytest.fixture
     def stream(self, broker: Broker) -> Iterable[str]:
         """A stream of this test's own."""

@@ -47,6 +47,18 @@ class PresenceContract:
 
         assert broker.absent(stream, "Group") == [dead]
 
+    def test_silent_are_those_of_the_absent_that_have_not_read_for_so_long(self, broker: Broker, stream: str) -> None:
+        alive, dead, slow = lively(), lively(), lively()
+        broker.ensure_group(stream, "Group")
+        broker.beat(alive, PATIENCE)
+        for consumer in [alive, dead]:
+            broker.read(stream, "Group", consumer, 1, 0)
+        time.sleep(0.5)
+        broker.read(stream, "Group", slow, 1, 0)
+
+        assert broker.silent(stream, "Group", 0.4) == [dead]
+        assert sorted(broker.absent(stream, "Group")) == sorted([dead, slow])
+
     def test_what_a_dead_consumer_had_is_claimed_in_order(
         self, broker: Broker, second_broker: Broker, stream: str
     ) -> None:
@@ -121,6 +133,18 @@ class PresenceContract:
         assert group_of(broker, stream, "Done").consumers == ()
         assert group_of(broker, stream, "Holding").consumers == (consumer,)
         assert broker.claim(stream, "Holding", consumer, "heir", 10) == held
+
+    def test_a_beat_tells_whether_the_consumer_lived_on_and_keeps_what_was_said_first(
+        self, broker: Broker, second_broker: Broker
+    ) -> None:
+        consumer = lively()
+        assert broker.beat(consumer, 0.2, "first") is False
+        assert broker.beat(consumer, 0.2, "second") is True
+        assert second_broker.signs()[consumer] == "first"
+        time.sleep(0.3)
+        assert consumer not in second_broker.signs()
+        assert broker.beat(consumer, PATIENCE, "third") is False
+        assert second_broker.signs()[consumer] == "third"
 
     # Bells
 

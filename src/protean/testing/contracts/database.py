@@ -5,9 +5,20 @@ The fixture is empty but for `protean.testing.contracts.database_steps.TABLES`, 
 
 from __future__ import annotations
 
+from protean.testing.contracts.database_idempotency import IdempotencyContract
 from protean.testing.contracts.database_log import LogContract
 from protean.testing.contracts.database_outbox import OutboxContract
 from protean.testing.contracts.database_progress import ProgressContract
+from protean.testing.contracts.database_recovery import RecoveryContract
+from protean.testing.contracts.database_republishing import RepublishingContract
 from protean.testing.contracts.database_rows import RowsContract
 
-__all__ = ["LogContract", "OutboxContract", "ProgressContract", "RowsContract"]
+__all__ = [
+    "IdempotencyContract",
+    "LogContract",
+    "OutboxContract",
+    "ProgressContract",
+    "RecoveryContract",
+    "RepublishingContract",
+    "RowsContract",
+]

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from protean.ports.broker import BEHIND
 from protean.ports.database import Database
 from protean.ports.outbox import Claim
 from protean.testing.contracts.database_steps import BROKER, Elsewhere, append, message, outcomes, transaction
@@ -123,6 +124,62 @@ class OutboxContract:
             (count.broker, count.category, count.priority, count.status, count.rows)
             for count in database.outbox.count()
         ] == [(BROKER, "customer", -50, "pending", 2), (BROKER, "order", 0, "published", 1)]
+
+    def test_rows_that_were_given_up_can_be_revived_a_few_at_a_time(self, database: Database) -> None:
+        append(database, *(message() for _ in range(3)))
+        with database.outbox.claim(PRIMARY, 10) as batch:
+            assert batch is not None
+            for row in batch.rows:
+                batch.refused(row.id, "too large", None)
+        assert [database.outbox.revive(2) for _ in range(3)] == [2, 1, 0]
+        with database.outbox.claim(PRIMARY, 10) as batch:
+            assert batch is not None
+            assert [(row.position, row.attempts) for row in batch.rows] == [(0, 0), (1, 0), (2, 0)]
+
+    def test_a_batch_knows_the_lanes_count_and_notes_the_brokers_with_its_marks(self, database: Database) -> None:
+        database.recovery.open_lanes(BROKER, ["primary", "backfill"])
+        for known in (0, 1, 5):
+            append(database, message())
+            with database.outbox.claim(PRIMARY, 10) as batch:
+                assert batch is not None
+                assert batch.tally.known == known
+                batch.published([row.id for row in batch.rows], {0: 1, 1: 5, 5: 6}[known])
+        assert {state.lane: state.published for state in database.recovery.lanes(BROKER)} == {
+            "backfill": 0,
+            "primary": 6,
+        }
+
+    def test_an_error_leaves_the_count_as_it_was(self, database: Database) -> None:
+        database.recovery.open_lanes(BROKER, ["primary"])
+        append(database, message())
+        with pytest.raises(ZeroDivisionError), database.outbox.claim(PRIMARY, 10) as batch:  # noqa: PT012 - the block is the subject
+            assert batch is not None
+            batch.published([row.id for row in batch.rows], 7)
+            raise ZeroDivisionError
+        assert [state.published for state in database.recovery.lanes(BROKER)] == [0]
+
+    def test_what_the_broker_has_lost_is_noted_with_the_marks_and_the_count_stays(self, database: Database) -> None:
+        database.recovery.open_lanes(BROKER, ["primary"])
+        append(database, message())
+        with database.outbox.claim(PRIMARY, 10) as batch:
+            assert batch is not None
+            batch.published([row.id for row in batch.rows], 3)
+        append(database, message())
+        with database.outbox.claim(PRIMARY, 10) as batch:
+            assert batch is not None
+            batch.published([row.id for row in batch.rows], BEHIND)
+        assert publish(database, PRIMARY) == []
+        (state,) = database.recovery.lanes(BROKER)
+        assert (state.published, state.lost_at is not None) == (3, True)
+
+    def test_a_lane_that_was_never_opened_counts_from_its_first_batch(self, database: Database) -> None:
+        append(database, message())
+        with database.outbox.claim(PRIMARY, 10) as batch:
+            assert batch is not None
+            tally = batch.tally
+            batch.published([row.id for row in batch.rows], 1)
+        (state,) = database.recovery.lanes(BROKER)
+        assert (state.tally.key, tally.known, state.published) == (tally.key, 0, 1)
 
     def test_pruning_takes_published_rows_a_few_at_a_time(self, database: Database) -> None:
         append(database, *(message() for _ in range(5)), message(priority=-50))

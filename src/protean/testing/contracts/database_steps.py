@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from protean.message import MessageKind, NewMessage
+from protean.message import Message, MessageKind, NewMessage
 from protean.ports.database import Database, Transaction
 from protean.ports.progress import Failure, FailureState
 from protean.ports.query import Query
@@ -76,6 +76,32 @@ def message(stream_name: str = "customer-1", priority: int = 0, **data: Any) -> 
         time=NOON,
         data=json.dumps(data),
         metadata=json.dumps(metadata),
+    )
+
+
+def logged(database: Database, *messages: NewMessage, broker: str | None = BROKER) -> list[Message]:
+    """Append the messages in one transaction, and read them back."""
+    with transaction(database) as tx:
+        tx.log.append(messages, broker)
+    with transaction(database) as tx:
+        return tx.log.find([each.id for each in messages])
+
+
+def unlogged(global_position: int = 1) -> Message:
+    """A message as it comes from a lane."""
+    sent = message()
+    return Message(
+        id=sent.id,
+        type=sent.type,
+        version=sent.version,
+        kind=sent.kind,
+        stream_name=sent.stream_name,
+        category=sent.category,
+        position=0,
+        global_position=global_position,
+        priority=sent.priority,
+        time=sent.time,
+        data={},
     )
 
 

@@ -1,0 +1,43 @@
+"""Columns that tables of an earlier day lack, and the SQL that adds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+
+from protean.ports.database import Lacking
+
+
+def lacking(connection: sa.Connection, wanted: sa.MetaData) -> list[Lacking]:
+    """Each table that exists and lacks columns of `wanted`. The columns of `wanted` are not to be used afterwards."""
+    # Without the schema, which for both databases is the one that unqualified names mean here.
+    present = {
+        table: {column["name"] for column in columns}
+        for (_, table), columns in sa.inspect(connection).get_multi_columns().items()
+    }
+    found = []
+    for table in wanted.sorted_tables:
+        missing = [column for column in table.columns if column.name not in present.get(table.name, table.columns)]
+        if missing:
+            statements = [line for column in missing for line in _statements(table, column, connection.dialect)]
+            found.append(Lacking(table.name, tuple(column.name for column in missing), tuple(statements)))
+    return found
+
+
+def _statements(table: sa.Table, column: sa.Column[object], dialect: sa.Dialect) -> Iterator[str]:
+    quote = dialect.identifier_preparer.quote
+    name, of = quote(column.name), quote(table.name)
+    if column.primary_key:
+        yield f"-- {column.name} is the key of {table.name}: make the table anew and copy the rows"
+        return
+    required = not column.nullable and column.server_default is None
+    column.nullable = column.nullable or required  # the rows that are there have no value yet
+    definition = sa.schema.CreateColumn(column).compile(dialect=dialect)
+    yield f"ALTER TABLE {of} ADD COLUMN {definition};"
+    if column.unique:
+        yield f"CREATE UNIQUE INDEX {quote(f'{table.name}_{column.name}_key'[:63])} ON {of} ({name});"
+    if required:
+        yield f"-- {column.name} is required, and {table.name} may have rows: give every one of them a value"
+        if dialect.name == "postgresql":
+            yield f"-- and then: ALTER TABLE {of} ALTER COLUMN {name} SET NOT NULL;"

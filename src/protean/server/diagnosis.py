@@ -1,0 +1,225 @@
+"""What is wrong on the way from the outbox to the handlers, why that matters, and what mends it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import partial
+
+from protean.clock import utc_now
+from protean.deliver.heartbeat import Sign
+from protean.deliver.lanes import Lane
+from protean.domain import Domain
+from protean.exceptions import ConfigurationError
+from protean.server.retired import categories_of, orphan_groups, retired_lanes, users_of
+
+#: Seconds that clocks may differ: what is due, and how old something is, is wrong by as much.
+CLOCKS_DIFFER = 2.0
+
+
+class Trouble(StrEnum):
+    UNFIT_BROKER = "unfit-broker"
+    NO_ENGINE = "no-engine"
+    UNSERVED_LANE = "unserved-lane"
+    MISSING_GROUP = "missing-group"
+    ORPHAN_GROUP = "orphan-group"
+    RETIRED_LANE = "retired-lane"
+    LEFT_BEHIND = "left-behind"
+    CLOCKS = "clocks"
+    GIVEN_UP = "given-up"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """`what` is wrong with `subject`, `why` it matters, and the `remedy`, a command or what to do.
+
+    `mend` does it, where a program may; `loses` is how many messages then go unread by somebody.
+    """
+
+    trouble: Trouble
+    subject: str
+    what: str
+    why: str
+    remedy: str
+    mend: Callable[[], None] | None = None
+    loses: int = 0
+
+
+FIX = "protean lanes doctor --fix"
+
+
+def diagnose(domain: Domain) -> list[Finding]:
+    """Everything found, the worst first. Raises ProteanError when a server cannot be asked."""
+    try:
+        domain.broker().ping()
+    except ConfigurationError as error:
+        return [
+            Finding(
+                trouble=Trouble.UNFIT_BROKER,
+                subject=domain.config.outbox.broker,
+                what=str(error),
+                why="messages on their way may vanish; engines refuse to start",
+                remedy="change the broker's configuration as said",
+            )
+        ]
+    looks = (_engines, _missing_groups, _left_behind, _orphans, _retired, _given_up, _clocks)
+    return [finding for look in looks for finding in look(domain)]
+
+
+def signs_of(domain: Domain) -> dict[str, Sign]:
+    """The living engine processes of this domain, by consumer, and which lanes they serve. Raises BrokerError."""
+    said = {consumer: Sign.from_text(text) for consumer, text in domain.broker().signs().items()}
+    return {consumer: sign for consumer, sign in said.items() if sign is not None and sign.domain == domain.name}
+
+
+def _engines(domain: Domain) -> Iterator[Finding]:
+    signs = signs_of(domain)
+    if not signs:
+        yield Finding(
+            trouble=Trouble.NO_ENGINE,
+            subject=domain.name,
+            what="no engine process is running",
+            why="what is committed stays in the outbox, and nothing is handled",
+            remedy="protean server",
+        )
+        return
+    served = {lane for sign in signs.values() for lane in sign.lanes}
+    for lane in domain.lanes.in_use:
+        if lane not in served:
+            others = "engines that were started before lanes were turned on?" if lane is Lane.BACKFILL else "--lanes?"
+            yield Finding(
+                trouble=Trouble.UNSERVED_LANE,
+                subject=lane.value,
+                what=f"{len(signs)} engine processes are running, and none serves the {lane} lane ({others})",
+                why="its messages wait for ever",
+                remedy=f"restart the engines, or add one: protean server --lanes={lane}",
+            )
+
+
+def _missing_groups(domain: Domain) -> Iterator[Finding]:
+    lanes, broker = domain.lanes, domain.broker()
+    if not signs_of(domain):
+        return  # an engine makes them when it starts
+    for handler in domain.registry.handlers:
+        for category in handler.categories:
+            for lane in lanes.in_use:
+                stream = lanes.stream(category, lane)
+                if handler.name not in {group.name for group in broker.stream(stream).groups}:
+                    yield Finding(
+                        trouble=Trouble.MISSING_GROUP,
+                        subject=f"{handler.name} on {stream}",
+                        what=f"{handler.name} has no group on {stream}",
+                        why="once the other groups have read a message it is trimmed, and this handler never sees it",
+                        remedy=f"restart the engine, which makes it; or {FIX}",
+                        mend=partial(_make, domain, stream, handler.name),
+                    )
+
+
+def _make(domain: Domain, stream: str, group: str) -> None:
+    domain.broker().ensure_group(stream, group)
+
+
+def _left_behind(domain: Domain) -> Iterator[Finding]:
+    lanes, broker = domain.lanes, domain.broker()
+    living = set(broker.living())
+    streams = [lanes.stream(category, lane) for category in categories_of(domain) for lane in lanes.in_use]
+    for stream in streams:
+        for group in broker.stream(stream).groups:
+            if not group.pending:
+                continue
+            for consumer, held in broker.held(stream, group.name).items():
+                if held and consumer not in living:
+                    yield Finding(
+                        trouble=Trouble.LEFT_BEHIND,
+                        subject=f"{consumer} in {group.name} on {stream}",
+                        what=f"{consumer} gives no sign of life and has {held} messages of {group.name} in hand",
+                        why="they wait until an engine takes them over, which a running one does within 10 s",
+                        remedy="start an engine, or see in its log what keeps it: protean server",
+                    )
+
+
+def _orphans(domain: Domain) -> Iterator[Finding]:
+    for orphan in orphan_groups(domain):
+        used = f"; {', '.join(orphan.users)} uses it" if orphan.users else ""
+        yield Finding(
+            trouble=Trouble.ORPHAN_GROUP,
+            subject=f"{orphan.group} on {orphan.stream}",
+            what=f"{orphan.stream} has a group of {orphan.group}, a handler this domain does not have{used}",
+            why=f"{orphan.stream} grows: what this group has not read ({orphan.unread} messages) cannot be removed",
+            remedy="older code, or another domain that listens here: let it run" if orphan.users else FIX,
+            mend=None if orphan.users else partial(_remove, domain, orphan.stream, orphan.group),
+            loses=orphan.unread,
+        )
+
+
+def _remove(domain: Domain, stream: str, group: str) -> None:
+    """Remove a group unless somebody has begun to use it since it was found."""
+    found = [each for each in domain.broker().stream(stream).groups if each.name == group]
+    if any(users_of(each, set(domain.broker().living())) for each in found):
+        raise ConfigurationError(f"{group} on {stream} is in use by now: a handler of that name has started")
+    domain.broker().remove_group(stream, group)
+
+
+def _retired(domain: Domain) -> Iterator[Finding]:
+    living = set(domain.broker().living())
+    for lane in retired_lanes(domain):
+        used = any(users_of(group, living) for group in lane.state.groups)
+        if lane.owed:
+            yield Finding(
+                trouble=Trouble.RETIRED_LANE,
+                subject=lane.stream,
+                what=f"{lane.stream} is no lane of this configuration and has messages for {', '.join(lane.owed)}",
+                why="they are handled last, by an engine with this configuration",
+                remedy="let an engine run, it empties the lane within minutes and removes it: protean server",
+            )
+        elif not lane.state.length and not used:
+            yield Finding(
+                trouble=Trouble.RETIRED_LANE,
+                subject=lane.stream,
+                what=f"{lane.stream} is no lane of this configuration, and empty",
+                why="it only confuses",
+                remedy=FIX,
+                mend=partial(_remove_stream, domain, lane.stream),
+            )
+
+
+def _remove_stream(domain: Domain, stream: str) -> None:
+    domain.broker().remove_stream(stream)
+
+
+def _given_up(domain: Domain) -> Iterator[Finding]:
+    for provider in sorted(name for name, tables in domain.tables.items() if tables):
+        failed: dict[str, int] = {}
+        for count in domain.database(provider).outbox.count():
+            if count.status == "failed":
+                failed[count.category] = failed.get(count.category, 0) + count.rows
+        for category, rows in failed.items():
+            yield Finding(
+                trouble=Trouble.GIVEN_UP,
+                subject=f"{category} in {provider}",
+                what=f"the broker refused {rows} messages of {category} so often that the relay gave up on them",
+                why="no handler will see them",
+                remedy="see last_error in the table outbox, mend the cause, then: protean outbox revive",
+            )
+
+
+def _clocks(domain: Domain) -> Iterator[Finding]:
+    clocks: dict[str, Callable[[], datetime]] = {f"the broker {domain.config.outbox.broker}": domain.broker().clock}
+    for provider in sorted(name for name, tables in domain.tables.items() if tables):
+        if (sessions := domain.sessions(provider)) is not None:
+            clocks[f"the database {provider}"] = sessions.clock
+    for name, ask in clocks.items():
+        began = time.monotonic()
+        ahead = (ask() - utc_now()).total_seconds()
+        slack = time.monotonic() - began
+        if abs(ahead) > CLOCKS_DIFFER + slack:
+            yield Finding(
+                trouble=Trouble.CLOCKS,
+                subject=name,
+                what=f"{name} has a clock {abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} this machine's",
+                why="retries come early or late, and ages and latencies are wrong by as much; nothing is lost",
+                remedy="synchronise the clocks (NTP)",
+            )

@@ -1,0 +1,41 @@
+"""Whether the tables that are there have the columns that are declared now."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from protean.domain import Domain
+from protean.ports.database import Definitions, Lacking
+from protean.ports.rows import Table
+
+logger = logging.getLogger(__name__)
+
+
+def lacking_of(domain: Domain, tables: Mapping[str, Sequence[Table]]) -> dict[str, list[Lacking]]:
+    """What the tables of these databases lack, by database; those that lack nothing are left out."""
+    found = {}
+    for provider, declared in tables.items():
+        database = domain.database(provider)
+        lacking = database.lacking(declared) if isinstance(database, Definitions) else []
+        if lacking:
+            found[provider] = lacking
+    return found
+
+
+def say_what_lacks(domain: Domain) -> None:
+    """Log what tables lack. The engine starts all the same: it serves what does not need those columns."""
+    used = {provider: tables for provider, tables in domain.tables.items() if tables}
+    for provider, tables in lacking_of(domain, used).items():
+        for each in tables:
+            logger.error(
+                "%s: what handlers keep in it fails until they are added. `protean db setup --sql` prints: %s",
+                described(provider, each),
+                " ".join(each.statements),
+            )
+
+
+def described(provider: str, lacking: Lacking) -> str:
+    """`default: the table customer lacks the column loyalty_tier`."""
+    columns = ", ".join(lacking.columns)
+    return f"{provider}: the table {lacking.table} lacks the column{'s' * (len(lacking.columns) > 1)} {columns}"

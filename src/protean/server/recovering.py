@@ -1,0 +1,110 @@
+"""What guards one engine process against losing messages with its broker, wired together for its domain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from protean.deliver.floors import FloorKeeper
+from protean.deliver.housekeeping import Housekeeping, Retention
+from protean.deliver.lanes import Lane
+from protean.deliver.lookout import Lookout
+from protean.deliver.reconciling import Reconciler
+from protean.domain import Domain
+from protean.ports.recovery import Interest
+
+
+class Recovering:
+    """Knows every handler's interests and streams, by database. Reads nothing before it is asked to."""
+
+    def __init__(self, domain: Domain) -> None:
+        self._domain = domain
+        self._name = domain.config.outbox.broker
+        self._interests = interests_of(domain)
+        #: stream -> its database and lane
+        self._streams = {
+            domain.lanes.stream(category, lane): (provider, lane)
+            for provider, interests in self._interests.items()
+            for interest in interests
+            for category in interest.categories
+            for lane in domain.lanes.in_use
+        }
+        self._known: set[tuple[str, str, Lane]] = set()
+
+    def register(self) -> None:
+        """Give handlers their registration points, before their groups are made; and remember who had one."""
+        for provider, interests in self._interests.items():
+            recovery = self._domain.database(provider).recovery
+            recovery.open_lanes(self._name, self._domain.lanes.in_use)
+            published = {state.lane for state in recovery.lanes(self._name) if state.published}
+            for handler in recovery.register(provider, interests):
+                self._known |= {(provider, handler, lane) for lane in Lane if lane in published}
+
+    def group_made(self, stream: str, group: str) -> None:
+        """A group was missing at the start. Of a handler known of old, on a lane that was published to, it was lost."""
+        provider, lane = self._streams[stream]
+        if (provider, group, lane) in self._known:
+            self.lost(provider, lane)(f"the group {group} on {stream} was gone at the start")
+
+    def lost(self, provider: str, lane: Lane) -> Callable[[str], None]:
+        """Whom a subscription of that lane tells why the broker must have lost something."""
+
+        def lose(why: str) -> None:
+            self._domain.database(provider).recovery.lose(self._name, lane, why)
+
+        return lose
+
+    def lookout(self, provider: str) -> Lookout:
+        recovery, broker = self._domain.database(provider).recovery, self._domain.broker()
+        interests = self._interests.get(provider, [])
+        groups = {
+            (stream, interest.handler)
+            for interest in interests
+            for stream in self._streams_of(interest, self._domain.lanes.in_use)
+        }
+        reconciler = Reconciler(recovery, broker, self._name, interests, groups)
+        return Lookout(recovery, broker, self._name, reconciler)
+
+    def housekeeping(self, provider: str) -> Housekeeping:
+        database, config = self._domain.database(provider), self._domain.config
+        interests = self._interests.get(provider, [])
+
+        def backlog(interest: Interest) -> int:
+            streams = self._streams_of(interest, tuple(Lane))  # also of a lane that is no longer in use
+            return sum(self._domain.broker().backlog([(stream, interest.handler) for stream in streams]))
+
+        def known_loss() -> bool:
+            return any(state.lost_at is not None for state in database.recovery.lanes(self._name))
+
+        keeper = FloorKeeper(
+            database.recovery,
+            provider,
+            interests,
+            backlog=backlog,
+            missing=self.lost(provider, Lane.PRIMARY),
+            known_loss=known_loss,
+        )
+        retention = Retention(
+            timedelta(hours=config.outbox.retention),
+            timedelta(hours=config.server.inbox_retention),
+            timedelta(days=config.server.idempotency_retention),
+        )
+        return Housekeeping(database, retention, interests, keeper)
+
+    def _streams_of(self, interest: Interest, lanes: tuple[Lane, ...]) -> list[str]:
+        return [self._domain.lanes.stream(category, lane) for category in interest.categories for lane in lanes]
+
+
+def interests_of(domain: Domain) -> dict[str, list[Interest]]:
+    """What the handlers of a domain listen to, by the database that holds it; also databases with nobody listening."""
+    interests: dict[str, list[Interest]] = {
+        aggregate.__protean__.provider: [] for aggregate in domain.registry.aggregates
+    }
+    for handler in domain.registry.handlers:
+        categories: dict[str, list[str]] = {}
+        for category in handler.categories:
+            categories.setdefault(domain.provider_of(category), []).append(category)
+        for provider, mine in categories.items():
+            interest = Interest(handler.name, handler.sequenced, tuple(mine), tuple(sorted(handler.methods)))
+            interests.setdefault(provider, []).append(interest)
+    return interests

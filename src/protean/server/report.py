@@ -1,0 +1,96 @@
+"""What a process says of itself, and whether that is fit for work. Moments are on the clock of `time.monotonic()`,
+which all processes of one machine share.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from protean.deliver.activity import State
+
+#: Seconds without a word after which a process counts as frozen.
+SILENT_AFTER = 5.0
+#: Seconds that a lane may have work in hand and settle none of it, or wait for a server, before it is called stuck.
+STUCK_AFTER = 60.0
+
+
+class Phase(StrEnum):
+    STARTING = "starting"
+    SERVING = "serving"
+    DRAINING = "draining"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadReport:
+    """`handling` is the handler that is being called and its message's id, `handling_since` when the call began."""
+
+    name: str
+    alive: bool
+    state: State
+    since: float | None = None
+    detail: str = ""
+    handling: str | None = None
+    handling_since: float | None = None
+
+    @property
+    def stuck(self) -> bool:
+        return self.state is not State.IDLE and self.since is not None and time.monotonic() - self.since > STUCK_AFTER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessReport:
+    """One engine process. `servers` holds, for each database and the broker, what is wrong with it, or None."""
+
+    consumer: str
+    pid: int
+    lanes: tuple[str, ...]
+    phase: Phase
+    since: float
+    at: float
+    waits_for: str | None = None
+    servers: Mapping[str, str | None] = field(default_factory=dict)
+    threads: tuple[ThreadReport, ...] = ()
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> ProcessReport:
+        read: dict[str, Any] = json.loads(text)
+        threads = [ThreadReport(**{**thread, "state": State(thread["state"])}) for thread in read["threads"]]
+        return cls(**{**read, "phase": Phase(read["phase"]), "lanes": tuple(read["lanes"]), "threads": tuple(threads)})
+
+    def without_threads(self) -> ProcessReport:
+        """The same for a reader with less room."""
+        return ProcessReport(**{**{name: getattr(self, name) for name in self.__slots__}, "threads": ()})
+
+    @property
+    def unfit(self) -> list[str]:
+        """Why nobody should rely on it now; empty if all is well."""
+        reasons = []
+        silence = time.monotonic() - self.at
+        if silence > SILENT_AFTER:
+            reasons.append(f"has not said a word for {silence:.0f} s: frozen, or starved of processor time")
+        if self.phase is Phase.STARTING:
+            reasons.append(f"is starting{f' and {self.waits_for}' if self.waits_for else ''}")
+        elif self.phase is Phase.DRAINING:
+            reasons.append("is ending")
+        else:
+            reasons += [f"{name}: {wrong}" for name, wrong in self.servers.items() if wrong is not None]
+            reasons += [f"the thread `{thread.name}` has ended" for thread in self.threads if not thread.alive]
+        return reasons
+
+    @property
+    def stuck(self) -> list[str]:
+        """Lanes that have work and get none of it done."""
+        now = time.monotonic()
+        return [
+            f"`{thread.name}` has got nothing done for {now - thread.since:.0f} s: {thread.handling or thread.detail}"
+            for thread in self.threads
+            if thread.stuck and thread.since is not None
+        ]

@@ -1,0 +1,43 @@
+"""The things of the oracle as a module for real server processes, which can be told to kill themselves.
+
+What is in the file ORACLE_ORDERS goes for every process from then on, in the syntax of PROTEAN_CRASH_AT: so one
+server serves many crashes, and does not have to be started for each.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from threading import Thread
+
+from tests.support.things import build_things
+
+from protean import crash
+from protean.deliver import housekeeping
+from protean.server import supervisor
+
+#: Seconds between looks at the orders.
+LOOK_INTERVAL = 0.05
+
+# Often, and little at a time, so that a test of seconds sees it at work.
+housekeeping.SWEEP_INTERVAL = 0.5
+housekeeping.BATCH = 5
+# Tests kill one process after the other: each time it counts as the first, or the pauses would grow to half a minute.
+supervisor.HEALTHY_AFTER = 1.0
+
+domain = build_things(json.loads(os.environ["ORACLE_CONFIG"])).domain
+
+
+def _follow(orders: Path) -> None:
+    followed = ""
+    while True:
+        given = orders.read_text() if orders.exists() else ""
+        if given != followed:
+            crash.arm(given, orders.parent / "carried-out")
+            followed = given
+        time.sleep(LOOK_INTERVAL)
+
+
+Thread(target=_follow, args=(Path(os.environ["ORACLE_ORDERS"]),), name="orders", daemon=True).start()

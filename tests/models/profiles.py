@@ -1,0 +1,50 @@
+"""How long the models are run: a fixed, short set of histories in every test run, and a long random search.
+
+`make faults ARGS=tests/models` is the long form. A history that it finds is kept in `.hypothesis/` and tried first by
+the next long run; write it down as a test of its own when the code is mended.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+from tests.models.world import Story, World
+
+#: Whether a history that contradicts the model is shortened. People want that; it takes its time.
+SHORTENED = os.environ.get("MODELS_SHORTEN", "yes") == "yes"
+#: Histories of the long form per one of the short form.
+LONGER = 40
+
+
+@dataclass(frozen=True)
+class Profile:
+    """`ci`, the short form, or `long`."""
+
+    name: str
+
+    def settings(self, examples: int, steps: int) -> settings:
+        """For `examples` histories of up to `steps` steps in the short form."""
+        if self.name == "ci":
+            return _settings(examples, steps, derandomize=True)
+        return _settings(examples * LONGER, steps * 2, derandomize=False)
+
+
+def _settings(examples: int, steps: int, *, derandomize: bool) -> settings:
+    return settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        derandomize=derandomize,
+        deadline=None,  # a shared machine stands still at times
+        suppress_health_check=list(HealthCheck),
+        phases=[phase for phase in Phase if SHORTENED or phase not in (Phase.shrink, Phase.explain)],
+        **({"database": None} if derandomize else {}),
+    )
+
+
+def compare(machine: Callable[[World], Story], world: World, chosen: settings) -> None:
+    """Run histories of the machine until they are used up or one contradicts the model."""
+    run_state_machine_as_test(lambda: machine(world), settings=chosen)
