@@ -23,7 +23,7 @@ from pathlib import Path
 from benchmarks import machine, report
 from benchmarks.bench import ROOT, interruptible
 from benchmarks.figures import Result
-from benchmarks.scenarios import NAMES, families
+from benchmarks.scenarios import LONG, NAMES, families
 from benchmarks.servers import Servers, servers
 
 LATEST = Path(__file__).parent / "results" / "latest.json"
@@ -67,9 +67,11 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Ours against raw drivers.")
     parser.add_argument("--quick", action="store_true", help="under a minute: whether it works, not how fast it is")
-    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--only", nargs="+", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--json", type=Path, default=LATEST, metavar="PATH", help="where the figures are written")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.only = options.only or [name for name in NAMES if not (options.quick and name in LONG)]
+    return options
 
 
 def _run(available: Servers, names: list[str], *, quick: bool) -> list[Result]:

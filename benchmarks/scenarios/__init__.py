@@ -25,6 +25,8 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "recovery": ("recovery",),
 }
 NAMES = tuple(name for family in FAMILIES.values() for name in family)
+#: What `--quick` leaves out unless it is named: it measures the idle system a second time.
+LONG = frozenset({"poisoned"})
 
 
 def families(chosen: Iterable[str]) -> dict[str, list[str]]:

@@ -29,7 +29,7 @@ class _Reading:
 
 
 def measure(bench: Bench) -> list[Result]:
-    seconds = bench.pick(4.0, 30.0)
+    seconds = bench.pick(3.0, 30.0)
     seed.customers(bench, 1_000)
     seed.settle(bench)
     with serving() as server, bench.connect() as connection, bench.redis() as broker:

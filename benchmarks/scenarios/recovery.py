@@ -25,7 +25,7 @@ WHERE datname = current_database() AND backend_xid IS NOT NULL AND pid <> pg_bac
 
 
 def measure(bench: Bench) -> list[Result]:
-    events, rounds = bench.pick(6_000, 20_000), bench.pick(1, 5)
+    events, rounds = bench.pick(4_000, 20_000), bench.pick(1, 5)
     took, in_flight, inexact = [], [], []
     for _ in range(rounds):
         seed.customers(bench, events)
