@@ -96,6 +96,10 @@ class DatabaseUnavailableError(DatabaseError):
     """Raised when the database cannot be reached, or a connection broke under a transaction."""
 
 
+class SessionLostError(DatabaseUnavailableError):
+    """Raised when a session ended, or its connection broke, under a transaction; others may be served all the same."""
+
+
 class BrokerError(ProteanError):
     """Raised by broker adapters in place of their driver's errors."""
 

@@ -114,7 +114,7 @@ def test_an_engine_of_the_time_before_lanes_leaves_backfill_unserved_and_that_is
     done = shop.protean("lanes", "doctor")
 
     assert done.returncode == 1
-    assert "1 engine processes are running, and none serves the backfill lane" in done.stdout
+    assert "1 engine process running, none of which serves the backfill lane" in done.stdout
     assert "protean server --lanes=backfill" in done.stdout
 
 

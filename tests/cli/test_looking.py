@@ -94,7 +94,7 @@ def test_dead_letters_of_a_lane_that_was_turned_off_are_shown_although_its_strea
 ) -> None:
     server = failing_shop.server()
     failing_shop.register("Ada", priority=-50)
-    server.printed("dead after 1 attempt")
+    server.printed("dead after 1 attempt:")
     eventually(lambda: failing_shop.json("lanes", "status")["lanes"][1]["dead"] == 1)
     server.process.terminate()
     server.ended()

@@ -183,7 +183,7 @@ def test_it_says_what_it_is_at(lane: Callable[..., Served]) -> None:
     down.clear()
     assert busy.wait(10)
     wait_until(lambda: served.subscription.activity.state is State.WORKING)
-    assert served.subscription.activity.detail == "1 messages in hand"
+    assert served.subscription.activity.detail == "1 message in hand"
 
     done.set()
     wait_until(lambda: served.subscription.activity.state is State.IDLE)

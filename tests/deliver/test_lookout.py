@@ -108,3 +108,27 @@ def test_while_the_broker_is_away_nothing_is_known_and_nothing_is_noted(
     assert caplog.text.count("is not known now") == 1
     (lane,) = place.database.recovery.lanes("default")
     assert lane.lost_at is None
+
+
+def test_a_loss_that_cannot_be_made_good_yet_is_called_a_loss(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(lookout, "LOOK_INTERVAL", 0.01)
+    place, tried, stopping = Place(), [], threading.Event()
+
+    def full(stream: str, group: str) -> bool:
+        tried.append((stream, group))
+        if len(tried) == 5:
+            stopping.set()
+        raise BrokerUnavailableError("out of memory")
+
+    place.broker.flush("")
+    monkeypatch.setattr(place.broker, "ensure_group", full)
+    place.lookout.run(stopping)
+    assert caplog.text.count("What the broker default has lost is made good later: out of memory") == 1
+    assert "is not known" not in caplog.text
+    assert place.lookout.rounds.last is not None
+    assert (place.lookout.rounds.last.result, place.lookout.rounds.last.failures) == (
+        "failed: BrokerUnavailableError",
+        5,
+    )

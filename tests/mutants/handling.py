@@ -115,7 +115,7 @@ RETURNING stream_name, position, coalesce((
     Mutant(
         "block-lifted-too-soon",
         "the block is lifted by a transaction that has seen the end of the log",
-        (Edit(SEQUENCED, "            if len(page) == PAGE:\n                return False\n", ""),),
+        (Edit(SEQUENCED, "            if len(page) == limit:\n                return False\n", ""),),
         (f"{IN_ORDER}test_the_block_is_lifted_only_at_the_end_of_the_log", RETRIES_MODEL.format("memory")),
     ),
     Mutant(

@@ -13,11 +13,16 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 import pytest
+from tests.server.conftest import Cluster, wait_for
 
+from protean.deliver import housekeeping, lookout
 from protean.deliver.activity import State
 from protean.exceptions import ConfigurationError, DatabaseUnavailableError
+from protean.rounds import Rounds
 from protean.server import health as module
+from protean.server import report as report_module
 from protean.server.board import REGION, Board
 from protean.server.health import Health, HealthServer, ProcessHealth
 from protean.server.probe import Probe
@@ -276,3 +281,82 @@ def test_after_closing_nobody_answers(asked: Asked) -> None:
     asked.server.close()
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", asked.server.port), timeout=5)
+
+
+def in_rounds(*outcomes: str | Exception) -> ThreadReport:
+    rounds = Rounds()
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            rounds.failed(outcome)
+        else:
+            rounds.done(outcome)
+    return ThreadReport(name="housekeeping of default", alive=True, state=State.IDLE, last_round=rounds.last)
+
+
+def test_a_thread_that_works_in_rounds_tells_how_the_last_one_ended(asked: Asked) -> None:
+    asked.health = health(report(threads=(in_rounds("3 rows pruned, floors raised by 12"),)))
+    code, said = asked.get("/healthz")
+    assert (code, said["status"]) == (200, "ok")
+    last = said["processes"][0]["threads"][0]["last_round"]
+    assert 0 <= last.pop("ended_seconds_ago") < 60
+    assert last == {"result": "3 rows pruned, floors raised by 12", "failures": 0, "failing_seconds": None}
+
+
+def test_the_text_of_an_error_stays_in_the_log(asked: Asked) -> None:
+    error = DatabaseUnavailableError("Key (owner)=(Ada) " + "x" * 100_000)
+    thread = in_rounds("1 row pruned, floors raised by 0", error, error)
+    assert thread.last_round is not None
+    assert (thread.last_round.result, thread.last_round.failures) == ("failed: DatabaseUnavailableError", 2)
+    asked.health = health(report(threads=(thread,)))
+    assert "Ada" not in json.dumps(asked.get("/healthz")[1])
+
+
+def test_housekeeping_that_fails_round_after_round_makes_the_server_degraded_and_not_unready(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = DatabaseUnavailableError("down")
+    failing = in_rounds(error, error, error)
+    assert health(report(threads=(failing,))).degraded == []  # for a moment only
+    monkeypatch.setattr(report_module, "FAILING_AFTER", 0.0)
+    assert health(report(threads=(in_rounds(error, error),))).degraded == []
+    assert health(report(threads=(in_rounds(error, error, error, "0 rows pruned"),))).degraded == []
+    asked.health = health(report(threads=(failing,)))
+    code, said = asked.get("/healthz")
+    assert (code, said["status"]) == (200, "degraded")
+    assert said["degraded"] == [
+        f"the {NAME}: `housekeeping of default` has failed 3 times in 0 s: failed: DatabaseUnavailableError"
+    ]
+
+
+def test_how_the_last_round_ended_survives_the_board() -> None:
+    board = Board()
+    said = report(threads=(in_rounds(DatabaseUnavailableError("down")),))
+    board.write(0, said)
+    assert board.read(0) == said
+
+
+def test_an_engine_tells_of_its_rounds_and_of_those_that_fail(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    monkeypatch.setattr(housekeeping, "SWEEP_INTERVAL", 0.05)
+    monkeypatch.setattr(lookout, "LOOK_INTERVAL", 0.05)
+    monkeypatch.setattr(report_module, "FAILING_AFTER", 0.0)
+    (engine,) = cluster.start()
+
+    def results() -> dict[str, str]:
+        threads = {thread.name: thread.last_round for thread in engine.report().threads}
+        return {name: last.result for name, last in threads.items() if last is not None}
+
+    names = ["housekeeping of default", "lookout of default"]
+    names += [f"retries of default, {lane} lane" for lane in ("primary", "backfill")]
+    wait_for(lambda: sorted(results()) == sorted(names))
+    assert results()["lookout of default"] == "nothing was lost"
+    assert results()["retries of default, primary lane"] == "0 failures retried"
+
+    with psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as admin:
+        admin.execute("ALTER TABLE idempotency_keys RENAME TO hidden")
+        wait_for(lambda: len(engine.report().failing) == 1, lambda: str(results()))
+        assert "`housekeeping of default` has failed" in engine.report().failing[0]
+        assert engine.report().unfit == []
+        admin.execute("ALTER TABLE hidden RENAME TO idempotency_keys")
+    wait_for(lambda: engine.report().failing == [])

@@ -154,6 +154,33 @@ def test_an_engine_that_is_started_while_its_broker_is_full_empties_it(
     assert second.finish()
 
 
+def test_groups_that_a_full_broker_could_not_make_are_made_later_and_count_as_no_loss(
+    own: OwnBroker, bank: Bank, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscription, "BACKOFF_LAST", 0.5)
+    caplog.set_level("INFO")
+    own.start()
+    with Redis.from_url(own.url) as admin:
+        admin.config_set("maxmemory", "1")
+        engine = Engine(bank.domain)
+        engine.start()
+        assert "is made later: the broker" in caplog.text
+        bank.open("a")
+        time.sleep(1.5)  # several attempts of every subscription
+        admin.config_set("maxmemory", "0")
+        wait_for(lambda: bank.applied("a") == [0])
+        broker, recovery = bank.domain.broker(), bank.domain.database().recovery
+        wait_for(lambda: all(len(broker.stream(each).groups) == 3 for each in ("account", "account:backfill")))
+        time.sleep(0.5)  # whoever made one has said so, and what may have been missed is published again
+        wait_for(lambda: all(state.lost_at is None for state in recovery.lanes("default")))
+        assert "has lost messages" not in caplog.text
+
+        admin.xgroup_destroy("account", "Postman")  # from here on a group that is gone is one that was lost
+        wait_for(lambda: "the group Postman on account was gone" in caplog.text, lambda: caplog.text)
+        assert "The broker default has lost messages" in caplog.text
+    assert engine.finish()
+
+
 def test_the_first_process_of_a_server_says_which_lanes_there_are(
     cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,13 +12,14 @@ import typer
 from protean.cli.grammar import FAILED, DomainOption, JsonOption, YesOption, confirm, examples, group
 from protean.cli.opening import opened, reading
 from protean.cli.output import Table as Shown
-from protean.cli.output import counted, plain, say, show_json
+from protean.cli.output import plain, say, show_json
 from protean.domain import Domain
 from protean.exceptions import ConfigurationError, DatabaseError, DatabaseUnavailableError
 from protean.ports.database import Database, Lacking
 from protean.ports.query import Query
 from protean.ports.rows import Column, ColumnType, Table
 from protean.server.lacking import described, lacking_of
+from protean.wording import counted
 
 SqlOption = Annotated[bool, typer.Option("--sql", help="Print only the SQL that adds missing columns.")]
 

@@ -36,9 +36,10 @@ from protean.cli.grammar import (
     group,
 )
 from protean.cli.opening import opened, require_servers
-from protean.cli.output import counted, say, show, show_json
+from protean.cli.output import say, show, show_json
 from protean.ports.progress import FailureState
 from protean.server.dead_letters import DeadLetters
+from protean.wording import counted
 
 app = group("See what handlers could not handle; replay it once the cause is mended, or discard it.")
 

@@ -9,10 +9,10 @@ import typer
 
 from protean.cli.grammar import FAILED, DomainOption, JsonOption, YesOption, confirm
 from protean.cli.opening import opened, require_servers
-from protean.cli.output import counted, say, show_json
+from protean.cli.output import say, show_json
 from protean.domain import Domain
 from protean.exceptions import ProteanError
-from protean.server.diagnosis import Finding, Trouble, diagnose
+from protean.server.diagnosis import Finding, diagnose
 
 FixOption = Annotated[bool, typer.Option("--fix", help="Mend what can be mended here, after asking.")]
 
@@ -23,7 +23,7 @@ def doctor(domain: DomainOption, fix: FixOption = False, yes: YesOption = False,
     \b
     Looks for
     - engines that do not run, lanes that nobody serves, handlers without a group
-    - groups of handlers that are gone, which make their stream grow
+    - groups of handlers that are gone, which make their stream grow, and what such handlers have left in databases
     - lanes of an earlier configuration, messages that a dead process left behind
     - outbox rows that the relay gave up on
     - an evicting broker, and clocks that differ
@@ -47,13 +47,13 @@ def doctor(domain: DomainOption, fix: FixOption = False, yes: YesOption = False,
 
 
 def _mend(found: Sequence[Finding], *, yes: bool) -> list[Finding]:
-    """Mend what can be; what was. Asks before anything is removed that somebody has not read."""
+    """Mend what can be; what was. Asks before anything is removed that somebody may miss."""
     mendable = [finding for finding in found if finding.mend is not None]
-    removed = [finding for finding in mendable if finding.trouble is Trouble.ORPHAN_GROUP]
+    removed = [finding for finding in mendable if finding.price]
     if removed:
         for finding in removed:
-            say(f"{finding.subject}: {counted(finding.loses, 'message')} it has not read", err=True)
-        confirm(f"Remove {counted(len(removed), 'group')} of handlers that are gone?", yes=yes)
+            say(f"{finding.subject}: {finding.price}", err=True)
+        confirm("Remove what handlers that are gone have left?", yes=yes)
     mended = []
     for finding in mendable:
         try:
@@ -84,5 +84,6 @@ def _plain(finding: Finding, mended: bool) -> dict[str, Any]:
         "remedy": finding.remedy,
         "mendable": finding.mend is not None,
         "loses": finding.loses,
+        "price": finding.price,
         "mended": mended,
     }

@@ -12,13 +12,14 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any
 
-from protean.cli.output import Table, counted
+from protean.cli.output import Table
 from protean.domain import Domain
 from protean.exceptions import ConfigurationError
 from protean.ports.progress import Failure, FailureFilter, FailureState
 from protean.server.dead_letters import DeadLetters
 from protean.server.letters import DeadLetter, Group, Inspected, shape_of
 from protean.suggestion import did_you_mean
+from protean.wording import counted
 
 #: What stands in the place of a message's data unless it was asked for.
 HIDDEN = "hidden; --payload shows it"

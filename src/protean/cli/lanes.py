@@ -14,8 +14,9 @@ from protean.cli.doctor import doctor
 from protean.cli.grammar import DomainOption, JsonOption, examples, group
 from protean.cli.lane_report import LaneReport, lane_reports
 from protean.cli.opening import opened, require_servers
-from protean.cli.output import Table, age, counted, drawn, plain, say, show, show_json
+from protean.cli.output import Table, age, drawn, plain, say, show, show_json
 from protean.domain import Domain
+from protean.wording import counted
 
 app = group("See what is on its way, lane by lane.")
 

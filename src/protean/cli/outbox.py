@@ -14,7 +14,7 @@ import typer
 from protean.cli.failures import duration
 from protean.cli.grammar import DomainOption, HandlerOption, JsonOption, YesOption, confirm, examples, group
 from protean.cli.opening import opened, providers_of, require_servers
-from protean.cli.output import Table, age, counted, say, show, show_json
+from protean.cli.output import Table, age, say, show, show_json
 from protean.clock import utc_now
 from protean.deliver.housekeeping import BATCH, Swept
 from protean.deliver.republishing import Progress, Republisher
@@ -23,6 +23,7 @@ from protean.exceptions import ConfigurationError
 from protean.ports.outbox import OutboxCount
 from protean.ports.recovery import Interest
 from protean.server.recovering import Recovering, interests_of
+from protean.wording import counted
 
 app = group("See what was committed and is on its way to the broker, and send it again.")
 

@@ -89,11 +89,6 @@ def complain(text: str) -> None:
     typer.secho(f"Error: {printable_lines(text)}", fg="red", err=True)
 
 
-def counted(number: int, noun: str, plural: str = "") -> str:
-    """`1 row`, `9,331 rows`."""
-    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
-
-
 def age(seconds: float | None) -> str:
     """`0.1 s`, `41 s`, `3 min`; `-` for none."""
     if seconds is None:

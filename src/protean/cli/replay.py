@@ -11,10 +11,11 @@ import typer
 
 from protean.cli.failures import as_plain, require_handlers, shortened, table_of_causes
 from protean.cli.grammar import FAILED, confirm
-from protean.cli.output import counted, plain, say, show_json
+from protean.cli.output import plain, say, show_json
 from protean.domain import Domain
 from protean.server.dead_letters import DeadLetters
 from protean.server.letters import DeadLetter, Settled
+from protean.wording import counted
 
 
 def agree(chosen: Sequence[DeadLetter], verb: str, *, yes: bool) -> None:

@@ -16,6 +16,7 @@ from protean.deliver.lanes import dead_letter_stream
 from protean.exceptions import BrokerError
 from protean.ports.broker import DeadLetters
 from protean.ports.progress import Failure
+from protean.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -89,8 +90,8 @@ class Chronicle:
                 told += 1
         except BrokerError as error:
             logger.warning(
-                "The broker was not told of %d letters that were %s; the failures table knows: %s",
-                len(failures) - told,
+                "The broker was not told of %s (%s); the failures table knows: %s",
+                counted(len(failures) - told, "letter"),
                 decision["state"],
                 error,
             )

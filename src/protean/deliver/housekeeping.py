@@ -15,6 +15,8 @@ from protean.exceptions import BrokerError, DatabaseError
 from protean.ports.database import Database
 from protean.ports.progress import FailureFilter, FailureState
 from protean.ports.recovery import Interest, Standing
+from protean.rounds import Rounds
+from protean.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +49,10 @@ class Swept:
     failures: int = 0
     raised: int = 0
 
+    @property
+    def rows(self) -> int:
+        return self.outbox + self.inbox + self.keys + self.failures
+
 
 class Housekeeping:
     """Prunes one database, and raises the floors below which it may be pruned.
@@ -66,6 +72,7 @@ class Housekeeping:
         self._retention = retention
         self._interests = interests
         self._keeper = keeper
+        self.rounds = Rounds()
 
     def run(self, stopping: threading.Event) -> None:
         """Sweep now and then until `stopping` is set."""
@@ -73,9 +80,11 @@ class Housekeeping:
             try:
                 swept = self.sweep(stopping)
             except (DatabaseError, BrokerError) as error:
+                self.rounds.failed(error)
                 logger.warning("What is over stays in the database for now: %s", error)
             else:
-                if swept.outbox or swept.inbox or swept.keys or swept.failures:
+                self.rounds.done(f"{counted(swept.rows, 'row')} pruned, floors raised by {swept.raised:,}")
+                if swept.rows:
                     logger.info(
                         "Pruned %d published outbox rows, %d inbox rows, %d idempotency keys, %d archived failures",
                         swept.outbox,

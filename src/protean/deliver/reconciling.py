@@ -13,6 +13,7 @@ from typing import Protocol
 
 from protean.ports.broker import Subscriber, Tallies
 from protean.ports.recovery import Interest, Reconciliation, Republishing
+from protean.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 STEP = 5_000
 #: Seconds of rest between steps, and between looks while another process is at it.
 REST = 0.05
+#: How the reason ends when the broker has lost nothing: it was too full to make a group, and others have read on.
+MADE_LATE = "was made late"
 
 
 class ReconcilingBroker(Subscriber, Tallies, Protocol):
@@ -60,8 +63,8 @@ class Reconciler:
             return None
         if begun.retired:  # it was begun here and now
             logger.warning(
-                "The broker %s has lost messages (%s); publishing again what is not handled, of positions %d to %d",
-                self._name,
+                "%s (%s); publishing again what is not handled, of positions %d to %d",
+                _headline(self._name, begun.why),
                 begun.why,
                 begun.cursor + 1,
                 begun.until,
@@ -80,6 +83,20 @@ class Reconciler:
         if not self._republishing.finish(self._name):
             return None
         logger.info(
-            "What the broker %s had lost is made good: %d messages are published again", self._name, begun.republished
+            "What %s is made good: %s published again",
+            f"handlers may have missed on the broker {self._name}"
+            if _late(begun.why)
+            else f"the broker {self._name} had lost",
+            counted(begun.republished, "message is", "messages are"),
         )
         return begun
+
+
+def _late(why: str) -> bool:
+    return all(reason.endswith(MADE_LATE) for reason in why.split("; "))
+
+
+def _headline(name: str, why: str) -> str:
+    if _late(why):
+        return f"Handlers may have missed messages on the broker {name}"
+    return f"The broker {name} has lost messages"

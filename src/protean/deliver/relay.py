@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between polls when no bell rings. Longer saves idle SQL and delays rows whose ring was lost.
 POLL_INTERVAL = 0.25
+#: The same while another engine's relay has the lane: how late this one takes over from it, at most, if nobody rings.
+STANDBY_INTERVAL = 1.0
 #: Seconds that production's relay keeps the lane gate closed behind itself: what it has published is then in the
 #: hands of a subscription, which closes the gate itself. Longer costs backfill, shorter lets it slip in between.
 GATE_LINGER = 0.004
@@ -82,13 +84,14 @@ class Relay:
         self._passage = passage
         self._bell = threading.Event()
         self._backoff = 0.0
+        self._standby = False
         self._waiting: Activity | None = None
         self._limit = settings.batch
 
     @property
     def activity(self) -> Activity:
-        """What it waits for, if it does; it is never at one batch for long."""
-        return self._waiting or Activity()
+        """What it waits for, if it does; it is never at one batch for long. On standby that is the other's to say."""
+        return (None if self._standby else self._waiting) or Activity()
 
     def wake(self) -> None:
         """There is something new. During a batch it means: look again afterwards."""
@@ -105,6 +108,8 @@ class Relay:
                 try:
                     if rung or self._outbox.waiting(self._claim):
                         self._empty(stopping)
+                    else:
+                        self._recover()
                 except (BrokerUnavailableError, DatabaseError) as error:
                     self._back_off(error)
         finally:
@@ -122,7 +127,7 @@ class Relay:
             return True
         if self._settings.gather:
             stopping.wait(self._settings.gather)
-        rung = self._bell.wait(POLL_INTERVAL)
+        rung = self._bell.wait(STANDBY_INTERVAL if self._standby else POLL_INTERVAL)
         self._bell.clear()
         return rung
 
@@ -136,16 +141,25 @@ class Relay:
             took = time.monotonic() - began
             if self._passage is not None:
                 self._passage.worked(took)
+            self._standby = settled is None
             if settled is None:
-                return  # another relay is at it
-            if self._backoff:
-                logger.info("The %s relay works again", self._claim.name)
-                self._backoff, self._waiting = 0.0, None
+                # Another relay is at it. What kept this one waiting may be over, so it is not sat out to its end: the
+                # other may die at any moment.
+                self._backoff = 0.0
+                return
+            self._recover()
             self._limit = self._fitting(limit, settled, took)
             if settled < limit:
                 return
             if self._settings.pause:
                 stopping.wait(self._settings.pause)
+
+    def _recover(self) -> None:
+        """There was a batch, or nothing is left to publish: nothing is waited for any more."""
+        self._backoff = 0.0
+        if self._waiting is not None:
+            logger.info("The %s relay works again", self._claim.name)
+            self._waiting = None
 
     def _fitting(self, limit: int, settled: int, seconds: float) -> int:
         """Rows to claim next, after `settled` rows of `limit` took that many seconds."""
@@ -214,7 +228,8 @@ class Relay:
         return utc_now() + timedelta(seconds=2.0**row.attempts)
 
     def _back_off(self, error: Exception) -> None:
-        if not self._backoff:
+        self._standby = False
+        if self._waiting is None:
             self._waiting = Activity(State.WAITING, time.monotonic(), f"rows stay in the outbox: {error}")
             logger.warning("The %s relay waits; rows stay in the outbox: %s", self._claim.name, error)
         self._backoff = min(self._backoff * 2, BACKOFF_LAST) if self._backoff else BACKOFF_FIRST

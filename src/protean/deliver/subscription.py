@@ -14,10 +14,12 @@ from protean import crash
 from protean.deliver.activity import Activity, State
 from protean.deliver.gate import GateSlot, Passage
 from protean.deliver.lanes import Lane
+from protean.deliver.reconciling import MADE_LATE
 from protean.exceptions import BrokerError, DatabaseError, GroupMissingError
 from protean.ports.broker import Entry, Presence, Subscriber
 from protean.ports.handling import Delivery, Execute, Outcome, Verdict
 from protean.ports.progress import Failure, FailureState
+from protean.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -86,8 +88,9 @@ class Subscription:
     consumer before its entries are taken over. `heard` tells whether this process's own sign of life reaches the
     broker; while it does not, the absence of others proves little. `rests_for` tells for
     how many seconds nothing may be handed over, because the handler's breaker is open. `lost` is told why the broker
-    must have lost something. A primary lane has a `slot` of the lane gate and closes it while it has work; a backfill
-    lane has a `passage` through the gate.
+    must have lost something; `late`, where no group could be made yet, why its handler may have missed something. A
+    primary lane has a `slot` of the lane gate and closes it while it has work; a backfill lane has a `passage` through
+    the gate.
     """
 
     def __init__(
@@ -104,6 +107,7 @@ class Subscription:
         lost: Callable[[str], None] = _unheard,
         slot: GateSlot | None = None,
         passage: Passage | None = None,
+        late: Callable[[str], None] | None = None,
         settings: SubscriptionSettings = SubscriptionSettings(),
     ) -> None:
         self.route = route
@@ -127,6 +131,8 @@ class Subscription:
         self._absent: list[str] = []
         self._backoff = 0.0
         self._inherited = 0
+        self._late = late or _unheard
+        self._had_group = late is None
         self._outdated = False
         self._busy_since: float | None = None
         self._waiting: Activity | None = None
@@ -135,7 +141,7 @@ class Subscription:
     def activity(self) -> Activity:
         """What it is at. Read from other threads: it may be over when it is read."""
         if (since := self._busy_since) is not None:
-            return Activity(State.WORKING, since, f"{len(self._hand)} messages in hand")
+            return Activity(State.WORKING, since, f"{counted(len(self._hand), 'message')} in hand")
         return self._waiting or Activity()
 
     def look_anew(self) -> None:
@@ -167,7 +173,8 @@ class Subscription:
         try:
             step(stopping)
         except GroupMissingError as error:
-            logger.warning("%s; making the group anew", error)
+            if not self._backoff:  # else it was said, and could not be made
+                logger.warning("%s; making the group anew", error)
             self._hand.clear()
             self._attempt(self._make_group, stopping)
         except BrokerError as error:
@@ -183,6 +190,7 @@ class Subscription:
         else:
             self._backoff = 0.0
             self._waiting = None
+            self._had_group = True
 
     def _wait_for(self, server: str, error: Exception, stopping: threading.Event) -> None:
         if not self._backoff:
@@ -202,8 +210,11 @@ class Subscription:
 
     def _make_group(self, _stopping: threading.Event) -> None:
         # Said first: once the group is there again, nothing shows any more that it was not.
-        self._lost(f"the group {self.route.handler} on {self.route.stream} was gone")
+        if self._had_group:
+            self._lost(f"the group {self.route.handler} on {self.route.stream} was gone")
         self._broker.ensure_group(self.route.stream, self.route.handler)
+        if not self._had_group:
+            self._late(f"the group {self.route.handler} on {self.route.stream} {MADE_LATE}")
 
     def _round(self, stopping: threading.Event) -> None:
         if self._outdated:
@@ -258,10 +269,9 @@ class Subscription:
             )
             if entries:
                 logger.info(
-                    "[%s] takes over %d %s messages of %s, which is gone",
+                    "[%s] takes over %s of %s, which is gone",
                     self.route.handler,
-                    len(entries),
-                    self.route.lane,
+                    counted(len(entries), f"{self.route.lane} message"),
                     dead,
                 )
                 return entries
@@ -350,9 +360,9 @@ class Subscription:
             )
         else:
             logger.error(
-                "[%s] Processing %s (ID: %s...) -- dead after %d attempts: %s: %s",
+                "[%s] Processing %s (ID: %s...) -- dead after %s: %s: %s",
                 *head,
-                failure.attempts,
+                counted(failure.attempts, "attempt"),
                 failure.error_type,
                 failure.error,
             )

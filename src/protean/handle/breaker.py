@@ -24,6 +24,7 @@ from enum import StrEnum
 
 from protean.clock import utc_now
 from protean.ports.progress import Failure
+from protean.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +159,9 @@ class Breaker:
             "[%s] has failed at %s: nothing is handed to it until %s UTC (%.1f s), then one message as a trial; "
             "its messages wait where they are. The last error is %s: %s",
             self._handler,
-            f"{len(circuit.failed)} different messages in a row" if circuit.openings == 1 else "a trial again",
+            f"{counted(len(circuit.failed), 'different message')} in a row"
+            if circuit.openings == 1
+            else "a trial again",
             f"{until:%H:%M:%S}",
             seconds,
             failure.error_type,

@@ -14,12 +14,14 @@ from protean.exceptions import DatabaseError, DeserializationError, HandlerDiedE
 from protean.handle.breaker import Breaker, Passing
 from protean.handle.deduplicated import DeduplicatedHandling
 from protean.handle.failing import blames_the_handler, failed_again, unreadable
+from protean.handle.interruptions import Interruptions
 from protean.handle.invocation import HandlerFailed, Invocation
 from protean.handle.retry import RetryPolicy
 from protean.handle.sequenced import UNREADABLE, Item, SequencedHandling
 from protean.message import Message
 from protean.ports.handling import Delivery, Outcome, Verdict
 from protean.ports.progress import Failure
+from protean.wording import counted
 from protean.write.conflicts import CONFLICTS, repeating
 from protean.write.context import ActiveDomain
 from protean.write.tables import has_text_key
@@ -61,7 +63,8 @@ class Executor:
         self._policy = policy
         self._breaker = breaker or Breaker(handler.name)
         self._fitting = 1
-        self._invocation = Invocation(domain, handler)
+        self._interruptions = Interruptions()
+        self._invocation = Invocation(domain, handler, self._interruptions)
         self._usual, self._trial = self._handling(policy), self._handling(policy.of_a_trial)
 
     def rests_for(self) -> float:
@@ -78,7 +81,7 @@ class Executor:
                 return self._execute(deliveries[:1], self._trial, False, go_on)
             finally:
                 self._breaker.leave()
-        grouped = grouped and self._handler.sequenced
+        grouped = grouped and self._handler.sequenced and not self._interruptions.wary
         offered = deliveries[: self._fitting] if grouped else deliveries
         outcomes = self._execute(offered, self._usual, grouped, lambda: go_on() and self._breaker.closed)
         if grouped:
@@ -145,7 +148,8 @@ class Executor:
         return self._one_by_one(items, handling, go_on)
 
     def _heed(self, outcome: Outcome, handling: Handling) -> Outcome:
-        """Tell the breaker. Duplicates, what is blocked or unreadable, and what waits for newer code say nothing."""
+        """Tell the breaker what became of it. Duplicates, what is blocked or unreadable, and what waits say nothing."""
+        self._interruptions.over(outcome.message_id, applied=outcome.applied > 0)
         if outcome.failure is not None:
             self._heed_failure(outcome.failure, handling)
         elif outcome.applied:
@@ -153,6 +157,7 @@ class Executor:
         return outcome
 
     def _heed_failure(self, failure: Failure, handling: Handling) -> None:
+        self._interruptions.over(failure.message_id, applied=False)
         run = self._breaker.failed(failure, trial=handling is self._trial) if blames_the_handler(failure) else ()
         if run:
             self._forgive(run)
@@ -164,12 +169,14 @@ class Executor:
             transaction.failures.forgive(self._handler.name, message_ids)
             transaction.commit()
         except DatabaseError as error:
-            logger.warning("[%s] %d failed attempts stay counted: %s", self._handler.name, len(message_ids), error)
+            stay = counted(len(message_ids), "failed attempt")
+            logger.warning("[%s] not forgiven, because of the database: %s: %s", self._handler.name, stay, error)
         finally:
             transaction.rollback()
 
     def _retry(self, failure: Failure, handling: Handling) -> Failure | None:
         left = self._tried(failure, handling)
+        self._interruptions.over(failure.message_id, applied=left is None)
         if left is not None:
             self._heed_failure(left, handling)
         elif failure.discarded_by is None:

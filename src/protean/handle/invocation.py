@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Any
 
 from protean import crash
 from protean.elements.handlers import HandlerSpec, Method
 from protean.elements.payload import decode
-from protean.exceptions import InvalidOperationError, UnknownTypeError
+from protean.exceptions import InvalidOperationError, SessionLostError, UnknownTypeError
 from protean.handle import underway
+from protean.handle.interruptions import BUDGET, Interruptions
 from protean.message import Message
 from protean.write.conflicts import CONFLICTS, INFRASTRUCTURE
 from protean.write.context import ActiveDomain, Cause, active, caused_by
@@ -31,11 +33,37 @@ class HandlerFailed(Exception):  # noqa: N818  # it carries a failure through a 
 
 
 class Invocation:
-    """Calls the methods of one handler class, with a new instance for every message."""
+    """Calls the methods of one handler class, with a new instance for every message.
 
-    def __init__(self, domain: ActiveDomain, handler: HandlerSpec) -> None:
+    `interruptions` counts the sessions that end meanwhile.
+    """
+
+    def __init__(self, domain: ActiveDomain, handler: HandlerSpec, interruptions: Interruptions) -> None:
         self._domain = domain
         self._handler = handler
+        self._interruptions = interruptions
+        self._transaction = threading.local()
+
+    @property
+    def wary(self) -> bool:
+        """Whether a unit of work should call the handler with one message only: see `Interruptions`."""
+        return self._interruptions.wary
+
+    @contextmanager
+    def unit_of_work(self) -> Iterator[UnitOfWork]:
+        """A unit of work for calls of the handler.
+
+        Raises HandlerFailed in place of SessionLostError when too many sessions have ended under the same message.
+        """
+        called = self._transaction.called = list[Message]()
+        try:
+            with UnitOfWork(self._domain) as unit:
+                yield unit
+        except SessionLostError as error:
+            if not self._interruptions.too_many(called):
+                raise
+            error.add_note(f"{BUDGET} sessions have ended, one after the other, while the handler had this message")
+            raise HandlerFailed(called[-1], error) from error
 
     def wants(self, message_type: str) -> bool:
         """Whether the handler has a method for that type; otherwise the message costs it nothing."""
@@ -44,12 +72,13 @@ class Invocation:
     def call(self, unit: UnitOfWork, message: Message) -> bool:
         """Call the method for the message, if there is one; whether there was. Raises HandlerFailed.
 
-        `unit` is the unit of work around it, in which its effects are. Whatever the handler leaves in context
+        `unit` is that of `unit_of_work`, in which its effects are. Whatever the handler leaves in context
         variables, a priority in a generator it has not exhausted for one, is gone afterwards: it runs in a copy.
         """
         method = self._handler.methods.get(message.type)
         if method is None:
             return False
+        self._transaction.called.append(message)
         copy_context().run(self._run, unit, method, message)
         return True
 

@@ -13,6 +13,8 @@ from protean.exceptions import BrokerError, DatabaseError, DatabaseUnavailableEr
 from protean.handle.executor import Executor
 from protean.ports.database import Database
 from protean.ports.progress import Failure, FailureFilter, FailureState
+from protean.rounds import Rounds
+from protean.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -50,18 +52,23 @@ class Retrier:
         self._yield = yield_to_production
         self._interrupted: Failure | None = None
         self._waits = False
+        self._tried = 0
+        self.rounds = Rounds()
 
     def run(self, stopping: threading.Event) -> None:
         """Retry what is due until `stopping` is set."""
         crash.on_lane(self._which.lane)
         while not stopping.wait(LOOK_INTERVAL):
+            before = self._tried
             try:
                 self.drain(stopping)
             except (DatabaseError, BrokerError) as error:
+                self.rounds.failed(error)
                 if not self._waits:
                     logger.warning("Retries of the %s lane wait: %s", self._which.lane or "only", error)
                 self._waits = True
             else:
+                self.rounds.done(f"{counted(self._tried - before, 'failure')} retried")
                 self._waits = False
 
     def drain(self, stopping: threading.Event) -> None:
@@ -120,6 +127,7 @@ class Retrier:
         self._interrupted = None
 
     def _retry(self, failure: Failure) -> None:
+        self._tried += 1
         try:
             left = self._executors[failure.handler].retry(failure)
         except (DatabaseUnavailableError, TransientDatabaseError):
@@ -146,9 +154,9 @@ class Retrier:
             logger.debug("[%s] Processing %s (ID: %s...) -- not tried, the breaker is open", *head)
         elif left.state is FailureState.DEAD:
             logger.error(
-                "[%s] Processing %s (ID: %s...) -- dead after %d attempts: %s: %s",
+                "[%s] Processing %s (ID: %s...) -- dead after %s: %s: %s",
                 *head,
-                left.attempts,
+                counted(left.attempts, "attempt"),
                 left.error_type,
                 left.error,
             )

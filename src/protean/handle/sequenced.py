@@ -62,7 +62,7 @@ class SequencedHandling:
         Raises HandlerFailed, with everything undone, when one of them fails.
         """
         outcomes: list[Outcome] = []
-        with UnitOfWork(self._domain) as unit:
+        with self._invocation.unit_of_work() as unit:
             transaction = unit.transaction(self._provider)
             at = transaction.positions.lock(self._handler, {message.stream_name for _, message in items})
             began, locked = time.monotonic(), dict(at)
@@ -71,7 +71,7 @@ class SequencedHandling:
                 if outcomes and (time.monotonic() - began > GROUP_TIME or not go_on()):
                     break
                 step = next_step(at[message.stream_name], message.position)
-                if step is Step.CATCH_UP and message.position - at[message.stream_name].position > PAGE:
+                if step is Step.CATCH_UP and message.position - at[message.stream_name].position > self._page:
                     break
                 outcomes.append(self._take(unit, step, at, message))
             self._finish(unit, {name: p.position for name, p in at.items() if p != locked[name]}, items[-1][1])
@@ -127,6 +127,11 @@ class SequencedHandling:
             transaction.failures.save(again)
         return again
 
+    @property
+    def _page(self) -> int:
+        """Messages of one stream that one transaction may apply."""
+        return 1 if self._invocation.wary else PAGE
+
     def _take(self, unit: UnitOfWork, step: Step, at: dict[str, Position], message: Message) -> Outcome:
         """Apply the message, and what is missing before it, as `step` says; `at` moves along."""
         name = message.stream_name
@@ -176,10 +181,10 @@ class SequencedHandling:
     def _catch_up(self, stream_name: str, before: int) -> None:
         """Apply what is missing below the position `before`, a page a transaction."""
         while True:
-            with UnitOfWork(self._domain) as unit:
+            with self._invocation.unit_of_work() as unit:
                 transaction = unit.transaction(self._provider)
                 at = transaction.positions.lock(self._handler, [stream_name])[stream_name]
-                count = min(before - 1 - at.position, PAGE)
+                count = min(before - 1 - at.position, self._page)
                 if count <= 0:
                     return
                 self._apply_page(unit, self._missing(transaction, stream_name, at.position, count))
@@ -226,12 +231,13 @@ class SequencedHandling:
 
     def _resume(self, failure: Failure) -> bool:
         """Apply the next page behind the block; whether that was the end of the log, and the block is lifted."""
-        with UnitOfWork(self._domain) as unit:
+        with self._invocation.unit_of_work() as unit:
             transaction = unit.transaction(self._provider)
             at = transaction.positions.lock(self._handler, [failure.stream_name])[failure.stream_name]
-            page = self._following(transaction, failure.stream_name, at.position, PAGE)
+            limit = self._page
+            page = self._following(transaction, failure.stream_name, at.position, limit)
             self._apply_page(unit, page)
-            if len(page) == PAGE:
+            if len(page) == limit:
                 return False
             _settled(transaction, failure)
             transaction.positions.block(self._handler, failure.stream_name, False)

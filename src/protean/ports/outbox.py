@@ -27,7 +27,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """One pending message, joined with the log's row. `data` and `metadata` are JSON texts."""
+    """One pending message, joined with the log's row. `data` and `metadata` are JSON texts.
+
+    `awaited`: a handler of its type is registered and was seen lately, be it of another release than the running code.
+    """
 
     id: int
     message_id: str
@@ -39,6 +42,7 @@ class OutboxRow:
     global_position: int
     data: str
     metadata: str
+    awaited: bool
 
 
 class OutboxBatch(Protocol):
@@ -93,7 +97,8 @@ class Outbox(Protocol):
     def prune(self, published_before: datetime, limit: int) -> int:
         """Delete at most `limit` published rows older than that; how many it were.
 
-        Rows stay that prove what a handler is owed from before its registration, see `protean.ports.recovery`.
+        Rows stay that prove what a handler is owed from before its registration, see `protean.ports.recovery`, unless
+        no engine has had that handler for `HOLDS_FOR`.
         """
         ...
 

@@ -9,10 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from protean.ports.broker import Tally
+
+#: How long after an engine was last seen with a handler relays publish for it, whatever their own release knows. Longer
+#: outlasts a longer absence of that release, and lets the stream of a handler that is gone for good grow longer.
+AWAITED_FOR = timedelta(hours=1)
+#: How long it keeps rows of the outbox from being pruned that prove what it is owed from before its registration.
+HOLDS_FOR = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,8 @@ class Standing:
     All above `start` and up to `floor` is handled: a sequenced handler's position is past it or blocked behind a
     failure; of another one there is, or was before pruning, an inbox row, or a failure. What lies up to `start` was
     never vouched for. `head` was the log's end at `registered_at`: what was written up to there is owed to the handler
-    only if it was published afterwards.
+    only if it was published afterwards. `seen_at`: when an engine that has the handler last said so, which it does
+    every minute.
     """
 
     handler: str
@@ -80,6 +87,7 @@ class Standing:
     head: int
     registered_at: datetime
     database: str
+    seen_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +124,9 @@ class Floors(Protocol):
         """Give every type of every handler its start, unless it has one; the handlers that are known of old.
 
         Of old is a handler of whose types each has been registered for a minute: processes that start together
-        register together. The start is below everything unpublished, and never above what is settled.
+        register together. The start is below everything unpublished, and never above what is settled. Nobody has a
+        batch of the outbox in hand at that moment: what is published later is published for the handler, see
+        `OutboxRow.awaited`. Those that are registered already are noted as seen.
         """
         ...
 
@@ -202,5 +212,29 @@ class Republishing(Protocol):
         ...
 
 
-class Recovery(LaneLedger, Floors, Republishing, Protocol):
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What a handler has left, in rows."""
+
+    positions: int
+    inbox: int
+    failures: int
+
+
+class Retiring(Protocol):
+    """Forgetting a handler that no code has any more. Should it come back, it is a new one."""
+
+    def remains(self, handler: str) -> Remains:
+        """What there is of a handler, registered or not."""
+        ...
+
+    def remove(self, handler: str, unseen_since: datetime, limit: int) -> int | None:
+        """Delete up to `limit` rows of each kind, and with the last ones gone its registration; how many rows.
+
+        0 when it is done. None, and nothing is deleted, when an engine has had the handler since that moment.
+        """
+        ...
+
+
+class Recovery(LaneLedger, Floors, Republishing, Retiring, Protocol):
     """All of it, for the composition root."""

@@ -10,7 +10,9 @@ from protean import codec
 from protean.deliver.dead_letters import Undertaker
 from protean.deliver.doorbell import bell_name
 from protean.deliver.gate import GateSlot, LaneGate, Passage
+from protean.deliver.housekeeping import Housekeeping
 from protean.deliver.lanes import Lane
+from protean.deliver.lookout import Lookout
 from protean.deliver.relay import Relay, RelaySettings
 from protean.deliver.subscription import GATHER, LaneRoute, Subscription, SubscriptionSettings
 from protean.deliver.vigil import Vigil
@@ -74,11 +76,14 @@ class Assembly:
         self.groups = {
             (lanes.stream(each.category, lane), each.handler.name) for each in self.subscribed for lane in lanes.in_use
         }
+        #: Those of them that the broker was too full to make at the start.
+        self.unmade: set[tuple[str, str]] = set()
         self.recovering = Recovering(domain)
         self.relays: dict[str, Relay] = {}
         #: By the name of their thread.
         self.subscriptions: dict[str, Subscription] = {}
         self.occupied: dict[str, Subscription | Relay] = {}
+        self.in_rounds: dict[str, Housekeeping | Lookout | Retrier] = {}
         #: Whether this process's own sign of life reaches the broker.
         self.heard: Callable[[], bool] = lambda: True
         breaker = domain.config.server.breaker
@@ -124,8 +129,8 @@ class Assembly:
 
     def _housekeeping(self) -> Iterator[tuple[str, Run]]:
         for provider in self.providers:
-            yield f"housekeeping of {provider}", self.recovering.housekeeping(provider).run
-            yield f"lookout of {provider}", self.recovering.lookout(provider).run
+            yield self._in_rounds(f"housekeeping of {provider}", self.recovering.housekeeping(provider))
+            yield self._in_rounds(f"lookout of {provider}", self.recovering.lookout(provider))
 
     def _lane(self, lane: Lane) -> Iterator[tuple[str, Run]]:
         passage = self._passage(lane)
@@ -144,14 +149,19 @@ class Assembly:
                 self._bury,
                 *([passage.wait] if passage else []),
             )
-            yield f"retries of {provider}, {lane} lane", retrier.run
+            yield self._in_rounds(f"retries of {provider}, {lane} lane", retrier)
+
+    def _in_rounds(self, name: str, worker: Housekeeping | Lookout | Retrier) -> tuple[str, Run]:
+        self.in_rounds[name] = worker
+        return name, worker.run
 
     def _relay(self, provider: str, lane: Lane) -> Relay:
         lanes, outbox = self._domain.lanes, self._domain.config.outbox
         registry = self._domain.registry
 
         def route(row: OutboxRow) -> str | None:
-            return lanes.stream(row.category, lane) if registry.handlers_of(row.category) else None
+            heard = registry.handlers_of(row.category) or row.awaited  # awaited by another release than this one
+            return lanes.stream(row.category, lane) if heard else None
 
         relay = Relay(
             self._domain.database(provider).outbox,
@@ -169,9 +179,10 @@ class Assembly:
 
     def _subscription(self, each: Subscribed, lane: Lane, slot: GateSlot, stream: str = "") -> Subscription:
         lanes, server = self._domain.lanes, self._domain.config.server
+        where = (stream or lanes.stream(each.category, lane), each.handler.name)
         executor = self._executor(each)
         return Subscription(
-            LaneRoute(each.handler.name, stream or lanes.stream(each.category, lane), lane),
+            LaneRoute(each.handler.name, where[0], lane),
             self._domain.broker(),
             self._consumer,
             executor.execute,
@@ -182,6 +193,7 @@ class Assembly:
             lost=_removed if stream else self.recovering.lost(each.provider, lane),
             slot=slot if lanes.enabled and lane is Lane.PRIMARY else None,
             passage=self._passage(lane),
+            late=self.recovering.late(each.provider, lane) if where in self.unmade else None,
             settings=SubscriptionSettings(server.messages_per_tick, server.tick_interval, lanes.enabled),
         )
 

@@ -14,7 +14,9 @@ from protean.deliver.heartbeat import Sign
 from protean.deliver.lanes import Lane
 from protean.domain import Domain
 from protean.exceptions import ConfigurationError
+from protean.server.departed import DepartedHandler, departed_handlers, remove
 from protean.server.retired import categories_of, orphan_groups, retired_lanes, users_of
+from protean.wording import counted
 
 #: Seconds that clocks may differ: what is due, and how old something is, is wrong by as much.
 CLOCKS_DIFFER = 2.0
@@ -26,6 +28,7 @@ class Trouble(StrEnum):
     UNSERVED_LANE = "unserved-lane"
     MISSING_GROUP = "missing-group"
     ORPHAN_GROUP = "orphan-group"
+    DEPARTED_HANDLER = "departed-handler"
     RETIRED_LANE = "retired-lane"
     LEFT_BEHIND = "left-behind"
     CLOCKS = "clocks"
@@ -36,7 +39,8 @@ class Trouble(StrEnum):
 class Finding:
     """`what` is wrong with `subject`, `why` it matters, and the `remedy`, a command or what to do.
 
-    `mend` does it, where a program may; `loses` is how many messages then go unread by somebody.
+    `mend` does it, where a program may; `loses` is how many messages then go unread by somebody, and `price` says all
+    that is lost with it, to be agreed to.
     """
 
     trouble: Trouble
@@ -46,6 +50,7 @@ class Finding:
     remedy: str
     mend: Callable[[], None] | None = None
     loses: int = 0
+    price: str = ""
 
 
 FIX = "protean lanes doctor --fix"
@@ -65,7 +70,7 @@ def diagnose(domain: Domain) -> list[Finding]:
                 remedy="change the broker's configuration as said",
             )
         ]
-    looks = (_engines, _missing_groups, _left_behind, _orphans, _retired, _given_up, _clocks)
+    looks = (_engines, _missing_groups, _left_behind, _orphans, _departed, _retired, _given_up, _clocks)
     return [finding for look in looks for finding in look(domain)]
 
 
@@ -86,6 +91,7 @@ def _engines(domain: Domain) -> Iterator[Finding]:
             remedy="protean server",
         )
         return
+    running = counted(len(signs), "engine process", "engine processes")
     served = {lane for sign in signs.values() for lane in sign.lanes}
     for lane in domain.lanes.in_use:
         if lane not in served:
@@ -93,7 +99,7 @@ def _engines(domain: Domain) -> Iterator[Finding]:
             yield Finding(
                 trouble=Trouble.UNSERVED_LANE,
                 subject=lane.value,
-                what=f"{len(signs)} engine processes are running, and none serves the {lane} lane ({others})",
+                what=f"{running} running, none of which serves the {lane} lane ({others})",
                 why="its messages wait for ever",
                 remedy=f"restart the engines, or add one: protean server --lanes={lane}",
             )
@@ -135,7 +141,7 @@ def _left_behind(domain: Domain) -> Iterator[Finding]:
                     yield Finding(
                         trouble=Trouble.LEFT_BEHIND,
                         subject=f"{consumer} in {group.name} on {stream}",
-                        what=f"{consumer} gives no sign of life and has {held} messages of {group.name} in hand",
+                        what=f"{consumer} gives no sign of life and holds {counted(held, 'message')} of {group.name}",
                         why="they wait until an engine takes them over, which a running one does within 10 s",
                         remedy="start an engine, or see in its log what keeps it: protean server",
                     )
@@ -143,15 +149,17 @@ def _left_behind(domain: Domain) -> Iterator[Finding]:
 
 def _orphans(domain: Domain) -> Iterator[Finding]:
     for orphan in orphan_groups(domain):
+        unread = counted(orphan.unread, "message")
         used = f"; {', '.join(orphan.users)} uses it" if orphan.users else ""
         yield Finding(
             trouble=Trouble.ORPHAN_GROUP,
             subject=f"{orphan.group} on {orphan.stream}",
             what=f"{orphan.stream} has a group of {orphan.group}, a handler this domain does not have{used}",
-            why=f"{orphan.stream} grows: what this group has not read ({orphan.unread} messages) cannot be removed",
+            why=f"{orphan.stream} grows: what this group has not read ({unread}) cannot be removed",
             remedy="older code, or another domain that listens here: let it run" if orphan.users else FIX,
             mend=None if orphan.users else partial(_remove, domain, orphan.stream, orphan.group),
             loses=orphan.unread,
+            price=f"{counted(orphan.unread, 'message')} it has not read",
         )
 
 
@@ -161,6 +169,39 @@ def _remove(domain: Domain, stream: str, group: str) -> None:
     if any(users_of(each, set(domain.broker().living())) for each in found):
         raise ConfigurationError(f"{group} on {stream} is in use by now: a handler of that name has started")
     domain.broker().remove_group(stream, group)
+
+
+def _departed(domain: Domain) -> Iterator[Finding]:
+    for departed in departed_handlers(domain):
+        rows = departed.remains
+        left = ", ".join(
+            (
+                counted(rows.positions, "position"),
+                counted(rows.inbox, "note of a message handled", "notes of messages handled"),
+                counted(rows.failures, "failure or dead letter", "failures and dead letters"),
+            )
+        )
+        mendable = departed.gone and not departed.foreign
+        yield Finding(
+            trouble=Trouble.DEPARTED_HANDLER,
+            subject=f"{departed.handler} in {departed.provider}",
+            what=f"{departed.handler}, a handler this domain does not have, has left in {departed.provider}: {left}",
+            why="they stay for ever; once removed, a handler of that name is a new one and begins anew",
+            remedy=FIX if mendable else _patience(departed),
+            mend=partial(remove, domain, departed) if mendable else None,
+            price=left,
+        )
+
+
+def _patience(departed: DepartedHandler) -> str:
+    """What to do about a handler that cannot be removed, or not yet."""
+    if not departed.gone:
+        user = ", ".join(departed.users) or f"an engine that had it {departed.seen:.0f} s ago"
+        return f"older code, or another domain, uses it ({user}): let it run, or look again 3 minutes after its end"
+    return (
+        f"it handles {', '.join(departed.types)}, which this domain does not know: leave it if another domain shares "
+        "the database; else delete its rows from handlers, positions, inbox and failures"
+    )
 
 
 def _retired(domain: Domain) -> Iterator[Finding]:
@@ -200,7 +241,7 @@ def _given_up(domain: Domain) -> Iterator[Finding]:
             yield Finding(
                 trouble=Trouble.GIVEN_UP,
                 subject=f"{category} in {provider}",
-                what=f"the broker refused {rows} messages of {category} so often that the relay gave up on them",
+                what=f"the broker refused {counted(rows, 'message')} of {category} so often that the relay gave up",
                 why="no handler will see them",
                 remedy="see last_error in the table outbox, mend the cause, then: protean outbox revive",
             )

@@ -169,6 +169,7 @@ class Engine:
     def _thread_report(self, thread: threading.Thread) -> ThreadReport:
         occupied = self._assembly.occupied.get(thread.name)
         activity = occupied.activity if occupied is not None else Activity()
+        worker = self._assembly.in_rounds.get(thread.name)
         call = underway.calls().get(thread.ident or 0)
         return ThreadReport(
             name=thread.name,
@@ -178,6 +179,7 @@ class Engine:
             detail=activity.detail,
             handling=f"{call.handler}, message {call.message_id}" if call is not None else None,
             handling_since=call.since if call is not None else None,
+            last_round=worker.rounds.last if worker is not None else None,
         )
 
     def _thread_names(self) -> dict[int, str]:
@@ -203,10 +205,12 @@ class Engine:
         for stream, group in sorted(self._assembly.groups):
             try:
                 if self._domain.broker().ensure_group(stream, group):
-                    self._assembly.recovering.group_made(stream, group)
+                    self._assembly.recovering.group_missing(stream, group)
             except BrokerUnavailableError as error:
                 if not any(each.name == group for each in self._domain.broker().stream(stream).groups):
                     logger.warning("The group %s on %s is made later: %s", group, stream, error)
+                    self._assembly.recovering.group_missing(stream, group)
+                    self._assembly.unmade.add((stream, group))
 
     def _look_anew(self, silence: float) -> None:
         """Others took this process for dead: what it had in hand may be theirs, its database sessions are ended."""

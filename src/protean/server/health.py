@@ -74,20 +74,26 @@ class Health:
     @property
     def stuck(self) -> list[str]:
         """Lanes that have work in hand and get none done. The rest of the server may be fine."""
-        return [
-            f"the {process.name}: {lane}"
-            for process in self.processes
-            if process.report is not None and process.problem is None
-            for lane in process.report.stuck
-        ]
+        return [f"the {name}: {lane}" for name, report in self._reports for lane in report.stuck]
+
+    @property
+    def degraded(self) -> list[str]:
+        """Threads beside the lanes that fail round after round: retries, housekeeping, the lookout for losses."""
+        return [f"the {name}: {thread}" for name, report in self._reports for thread in report.failing]
+
+    @property
+    def _reports(self) -> list[tuple[str, ProcessReport]]:
+        """What the processes that run say of themselves."""
+        return [(each.name, each.report) for each in self.processes if each.report is not None and not each.problem]
 
     def as_plain(self) -> dict[str, Any]:
         """For JSON. Moments become ages in seconds."""
-        status = "stuck" if self.stuck else "ok"
+        found = {"unready": self.unready, "stuck": self.stuck, "degraded": self.degraded}
         return {
-            "status": "unready" if self.unready else status,
-            "reasons": self.unready,
-            "stuck": self.stuck,
+            "status": next((status for status, why in found.items() if why), "ok"),
+            "reasons": found["unready"],
+            "stuck": found["stuck"],
+            "degraded": found["degraded"],
             "processes": [_plain(process) for process in self.processes],
         }
 
@@ -105,7 +111,13 @@ def _aged(value: Any) -> Any:
         return [_aged(each) for each in value]
     if not isinstance(value, dict):
         return value
-    names = {"since": "seconds", "at": "reported_seconds_ago", "handling_since": "handling_seconds"}
+    names = {
+        "since": "seconds",
+        "at": "reported_seconds_ago",
+        "handling_since": "handling_seconds",
+        "ended": "ended_seconds_ago",
+        "failing_since": "failing_seconds",
+    }
     now = time.monotonic()
     return {
         names.get(name, name): (None if each is None else round(now - each, 1)) if name in names else _aged(each)

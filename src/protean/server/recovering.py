@@ -40,8 +40,8 @@ class Recovering:
             for handler in recovery.register(provider, interests):
                 self._known |= {(provider, handler, lane) for lane in Lane if lane in published}
 
-    def group_made(self, stream: str, group: str) -> None:
-        """A group was missing at the start. Of a handler known of old, on a lane that was published to, it was lost."""
+    def group_missing(self, stream: str, group: str) -> None:
+        """A group is missing at the start, or was: lost, if its handler is known of old and the lane was in use."""
         provider, lane = self._streams[stream]
         if (provider, group, lane) in self._known:
             self.lost(provider, lane)(f"the group {group} on {stream} was gone at the start")
@@ -53,6 +53,19 @@ class Recovering:
             self._domain.database(provider).recovery.lose(self._name, lane, why)
 
         return lose
+
+    def late(self, provider: str, lane: Lane) -> Callable[[str], None]:
+        """Whom a subscription of that lane tells that it could make its group only now.
+
+        What was published before, and acknowledged by the groups that were there, was trimmed: its handler missed it.
+        """
+
+        def miss(why: str) -> None:
+            recovery = self._domain.database(provider).recovery
+            if any(state.published for state in recovery.lanes(self._name) if state.lane == lane):
+                recovery.lose(self._name, lane, why)
+
+        return miss
 
     def lookout(self, provider: str) -> Lookout:
         recovery, broker = self._domain.database(provider).recovery, self._domain.broker()

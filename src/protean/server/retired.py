@@ -18,6 +18,7 @@ from protean.deliver.subscription import Subscription
 from protean.domain import Domain
 from protean.exceptions import BrokerError
 from protean.ports.broker import GroupState, StreamState
+from protean.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -171,10 +172,10 @@ class RetiredLanes:
             self._told.add((orphan.stream, orphan.group))
             logger.warning(
                 "%s has a group of %s, a handler that this domain does not have: the stream grows, as nothing that it "
-                "has not read (%d messages) is removed; `protean lanes doctor --fix` removes the group",
+                "has not read (%s) is removed; `protean lanes doctor --fix` removes the group",
                 orphan.stream,
                 orphan.group,
-                orphan.unread,
+                counted(orphan.unread, "message"),
             )
 
 

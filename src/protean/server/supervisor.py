@@ -22,6 +22,7 @@ from protean.server.health import Health, HealthServer, ProcessHealth
 from protean.server.notify import Notifier
 from protean.server.output import STOPPED, STOPPING
 from protean.server.report import Phase
+from protean.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +144,8 @@ class Supervisor:
         if not unready and not self._ready:
             self._ready = True
             self._notifier.ready()
-        self._notifier.status(unready[0] if unready else f"{len(self._children)} processes serve")
+        all_serve = counted(len(self._children), "process serves", "processes serve")
+        self._notifier.status(unready[0] if unready else all_serve)
 
     def _serves(self, running: Running | None) -> bool:
         report = self._board.read(running.region) if running is not None else None
@@ -184,7 +186,7 @@ class Supervisor:
         if self._replacing_asked and not self._replacing:
             self._replacing, self._replacing_asked = True, False
             self._to_replace.extend(self._children)
-            logger.info("Replacing %d processes, one after the other", len(self._children))
+            logger.info("Replacing %s, one after the other", counted(len(self._children), "process", "processes"))
             self._notifier.reloading()
         if not self._to_replace or self._leaving:
             return

@@ -290,3 +290,15 @@ def test_a_claim_tells_how_often_an_entry_was_in_somebodys_hands(broker: RedisBr
     broker.claim("s", "g", "first", "second", 10)
     broker.read("s", "g", "second", 1, 0.0)
     assert [entry.deliveries for entry in broker.claim("s", "g", "second", "third", 10)] == [2, 1]
+
+
+def test_a_refusal_says_what_was_being_done_and_not_how_that_is_sent(broker: RedisBroker, admin: Redis) -> None:
+    admin.set("customer", "no stream")
+    with pytest.raises(BrokerError, match=r"refused making a consumer group: .*WRONGTYPE") as made:
+        broker.ensure_group("customer", "Group")
+    with pytest.raises(BrokerError, match=r"refused acknowledging: .*WRONGTYPE") as acknowledged:
+        broker.ack("customer", "Group", ["1-0"])
+    broker.ensure_group("order", "Group")
+    with configured(admin, "maxmemory", "1"), pytest.raises(BrokerUnavailableError, match="a consumer group: ") as full:
+        broker.ensure_group("invoice", "Group")
+    assert not [each for each in (made, acknowledged, full) if "EVAL" in str(each.value)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from protean.testing.contracts.database import (
+    ComingAndGoingContract,
     IdempotencyContract,
     LogContract,
     OutboxContract,
@@ -38,4 +39,8 @@ class TestRecovery(RecoveryContract):
 
 
 class TestRepublishing(RepublishingContract):
+    pass
+
+
+class TestComingAndGoing(ComingAndGoingContract):
     pass

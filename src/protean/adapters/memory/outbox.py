@@ -15,7 +15,7 @@ from protean.adapters.memory.store import OutboxEntry, Store
 from protean.clock import utc_now
 from protean.ports.broker import BEHIND, Tally
 from protean.ports.outbox import Claim, OutboxBatch, OutboxCount, OutboxRow
-from protean.ports.recovery import LaneState
+from protean.ports.recovery import AWAITED_FOR, HOLDS_FOR, LaneState
 
 _Mark = Callable[[OutboxEntry], OutboxEntry]
 
@@ -60,7 +60,9 @@ class MemoryOutbox:
     def prune(self, published_before: datetime, limit: int) -> int:
         session = Session(self._store)
         outbox = session.changing().outbox
-        windows = [(each.floor, each.head) for each in session.changing().handlers.values()]
+        seen_after = utc_now() - HOLDS_FOR
+        handlers = session.changing().handlers.values()
+        windows = [(each.floor, each.head) for each in handlers if each.seen_at > seen_after]
         old = sorted(
             (entry.published_at, id_)
             for id_, entry in outbox.items()
@@ -86,8 +88,11 @@ class MemoryOutbox:
 
     def _due(self, claim: Claim) -> list[OutboxRow]:
         now = utc_now()
+        seen_after = now - AWAITED_FOR
+        handlers = list(self._store.committed.handlers.items())
+        awaited = {type_ for (_, type_), standing in handlers if standing.seen_at > seen_after}
         return [
-            _row(id_, entry)
+            _row(id_, entry, entry.logged.message.type in awaited)
             for id_, entry in list(self._store.committed.outbox.items())
             if entry.status == "pending"
             and entry.broker == claim.broker
@@ -139,7 +144,7 @@ class _Batch:
         self.marks.append((row_id, mark))
 
 
-def _row(id_: int, entry: OutboxEntry) -> OutboxRow:
+def _row(id_: int, entry: OutboxEntry, awaited: bool) -> OutboxRow:
     message = entry.logged.message
     return OutboxRow(
         id=id_,
@@ -152,4 +157,5 @@ def _row(id_: int, entry: OutboxEntry) -> OutboxRow:
         global_position=entry.logged.global_position,
         data=message.data,
         metadata=message.metadata,
+        awaited=awaited,
     )

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, MutableMapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 from uuid import uuid4
 
 from protean.adapters.memory.outbox import MemoryOutbox
 from protean.adapters.memory.session import Session
 from protean.adapters.memory.store import Contents, Logged, Loss, OutboxEntry, Store
 from protean.clock import utc_now
-from protean.ports.recovery import Advance, Interest, LaneState, Pruned, Reconciliation, Standing
+from protean.ports.recovery import Advance, Interest, LaneState, Pruned, Reconciliation, Remains, Standing
 
 #: Seconds after which a handler counts as known of old.
 KNOWN_AFTER = 60.0
+#: Seconds after which it is noted again that a handler is seen.
+SEEN_EVERY = 30.0
+
+V = TypeVar("V")
 
 
 class MemoryRecovery:
@@ -50,16 +55,22 @@ class MemoryRecovery:
         return self._head(self._store.committed)
 
     def register(self, database: str, interests: Sequence[Interest]) -> set[str]:
-        now = utc_now()
-        with self._changing() as (_, contents):
+        with ExitStack() as stack:
+            for broker, lane in sorted(self._store.committed.lanes):
+                stack.enter_context(self._outbox.lock(broker, lane))
+            _, contents = stack.enter_context(self._changing())
+            now = utc_now()
             pending = [entry.logged.global_position for entry in contents.outbox.values() if _unpublished(entry)]
             head = self._head(contents)
             start = min([head, *(position - 1 for position in pending)])
             before = dict(contents.handlers)
             for interest in interests:
                 for type_ in set(interest.types):
-                    standing = Standing(interest.handler, (type_,), start, start, head, now, database)
-                    contents.handlers.setdefault((interest.handler, type_), standing)
+                    key = (interest.handler, type_)
+                    new = Standing(interest.handler, (type_,), start, start, head, now, database, now)
+                    known = contents.handlers.setdefault(key, new)
+                    if known.seen_at < now - timedelta(seconds=SEEN_EVERY):
+                        contents.handlers[key] = replace(known, seen_at=now)
         old = {key for key, each in before.items() if each.registered_at <= now - timedelta(seconds=KNOWN_AFTER)}
         return {each.handler for each in interests if each.types and {(each.handler, t) for t in each.types} <= old}
 
@@ -199,6 +210,28 @@ class MemoryRecovery:
                 if any(_wanted_by_hand(contents, interest, since, logged) for interest in interests)
             )
 
+    # Retiring
+
+    def remains(self, handler: str) -> Remains:
+        contents = self._store.committed
+        kept = (contents.positions, contents.inbox, contents.failures)
+        return Remains(*(sum(of == handler for of, _ in list(rows)) for rows in kept))
+
+    def remove(self, handler: str, unseen_since: datetime, limit: int) -> int | None:
+        with self._changing() as (_, contents):
+            registered = [key for key in contents.handlers if key[0] == handler]
+            if any(contents.handlers[key].seen_at >= unseen_since for key in registered):
+                return None
+            removed = (
+                _delete_some(contents.positions, handler, limit)
+                + _delete_some(contents.inbox, handler, limit)
+                + _delete_some(contents.failures, handler, limit)
+            )
+            if not removed:
+                for key in registered:
+                    del contents.handlers[key]
+            return removed
+
     def _publish(self, session: Session, contents: Contents, broker: str, logged: Logged) -> int:
         if _on_its_way(contents, logged):
             return 0
@@ -225,6 +258,14 @@ class MemoryRecovery:
             session.rollback()
 
 
+def _delete_some(rows: MutableMapping[tuple[str, str], V], handler: str, limit: int) -> int:
+    """Delete up to `limit` rows of a handler; how many."""
+    mine = [key for key in rows if key[0] == handler][:limit]
+    for key in mine:
+        del rows[key]
+    return len(mine)
+
+
 def _standings_of(contents: Contents, interest: Interest) -> list[Standing]:
     found = (contents.handlers.get((interest.handler, type_)) for type_ in sorted(interest.types))
     return _grouped(standing for standing in found if standing is not None)
@@ -232,10 +273,18 @@ def _standings_of(contents: Contents, interest: Interest) -> list[Standing]:
 
 def _grouped(standings: Iterable[Standing]) -> list[Standing]:
     """Types of a handler that stand at the same place, together."""
-    types: dict[Standing, list[str]] = {}
+    together: dict[Standing, list[Standing]] = {}
     for standing in sorted(standings, key=lambda each: (each.handler, each.types)):
-        types.setdefault(replace(standing, types=()), []).extend(standing.types)
-    return [replace(place, types=tuple(grouped)) for place, grouped in types.items()]
+        place = replace(standing, types=(), seen_at=standing.registered_at)
+        together.setdefault(place, []).append(standing)
+    return [
+        replace(
+            grouped[0],
+            types=tuple(type_ for each in grouped for type_ in each.types),
+            seen_at=max(each.seen_at for each in grouped),
+        )
+        for grouped in together.values()
+    ]
 
 
 def _unhandled(contents: Contents, interest: Interest, types: Collection[str], logged: Logged) -> bool:

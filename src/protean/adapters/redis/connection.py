@@ -19,7 +19,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 from protean.adapters.redis.errors import ScriptMissingError, translated
-from protean.adapters.redis.scripts import Script
+from protean.adapters.redis.scripts import Script, purpose_of
 from protean.exceptions import BrokerError, ConfigurationError
 
 Argument: TypeAlias = str | bytes | int
@@ -82,7 +82,7 @@ class Client:
 
         The socket's timeout is above that, whatever it is.
         """
-        with self.connection(str(command[0])) as wire:
+        with self.connection(purpose_of(command)) as wire:
             wire.send_command(*command)
             return wire.read_response(timeout=self._timeout + wait) if wait else wire.read_response()
 
@@ -90,15 +90,14 @@ class Client:
         """Send commands in one write, return their replies; of a refused one, the BrokerError to raise."""
         if not commands:
             return []
-        name = str(commands[0][0])
         replies: list[Any] = []
-        with self.connection(name) as wire:
+        with self.connection(purpose_of(commands[0])) as wire:
             wire.send_packed_command(wire.pack_commands(commands))
-            for _ in commands:
+            for command in commands:
                 try:
                     replies.append(wire.read_response())
                 except ResponseError as error:
-                    replies.append(translated(error, self.server, name))
+                    replies.append(translated(error, self.server, purpose_of(command)))
         return replies
 
     def run(self, script: Script, key: str, *args: Argument) -> Any:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha1
+
+#: What scripts do, by either word that stands for one on the wire: its hash, its text.
+_PURPOSES: dict[object, str] = {}
 
 
 @dataclass(frozen=True)
 class Script:
+    """`purpose` says what it does, where an error has to tell: "making a group"."""
+
+    purpose: str
     text: str
     sha: str = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sha", sha1(self.text.encode(), usedforsecurity=False).hexdigest())
+        _PURPOSES[self.sha] = _PURPOSES[self.text] = self.purpose
+
+
+def purpose_of(command: Sequence[object]) -> str:
+    """What a command is for: its name, or of a script what that does."""
+    scripted = _PURPOSES.get(command[1]) if len(command) > 1 else None
+    return scripted or str(command[0])
 
 
 _FIELDS = """
@@ -29,6 +43,7 @@ end
 #: told, the server cannot compute its lag (nil) or counts entries that are gone. Servers before 7 do not keep
 #: that count.
 ENSURE_GROUP = Script(
+    "making a consumer group",
     _FIELDS
     + """
 local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
@@ -42,7 +57,7 @@ if added then
   redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], '0', 'ENTRIESREAD', added - stream['length'])
 end
 return 1
-"""
+""",
 )
 
 #: ARGV: the count that is known. Returns the count with one more; -1, and counts nothing, when it is behind that.
@@ -50,13 +65,14 @@ return 1
 #: A broker that has lost the end of its file stays behind, whoever asks: had it caught up by counting on, a process
 #: that dies before it has said what it saw would have destroyed the evidence. What is no number counts as lost too.
 TALLY = Script(
+    "counting a batch",
     """
 local found = redis.pcall('GET', KEYS[1])
 local count = 0
 if type(found) == 'string' then count = tonumber(found) elseif found then count = nil end
 if not count or count < tonumber(ARGV[1]) then return -1 end
 return redis.call('INCR', KEYS[1])
-"""
+""",
 )
 
 #: ARGV: group, ids. Returns how many entries were trimmed.
@@ -66,6 +82,7 @@ return redis.call('INCR', KEYS[1])
 #: what is not even read; XDEL in the middle would make lag unknown. Ids are compared as text, since Lua's
 #: numbers hold 53 bits and ids 64.
 ACK = Script(
+    "acknowledging",
     _FIELDS
     + """
 local function below(a, b)
@@ -96,7 +113,7 @@ for _, flat in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
 end
 if not floor then return 0 end
 return redis.call('XTRIM', KEYS[1], 'MINID', '=', floor)
-"""
+""",
 )
 
 #: ARGV: group, dead consumer, claiming consumer, count. Returns the ids claimed and their entries, in order.
@@ -104,6 +121,7 @@ return redis.call('XTRIM', KEYS[1], 'MINID', '=', floor)
 #: XGROUP DELCONSUMER forgets what is pending, so it is called only in the step that saw nothing pending.
 #: Redis 6.2 out of memory refuses it, which must not cost the caller what was claimed: the next claim removes.
 CLAIM = Script(
+    "taking entries over",
     """
 local ids, deliveries = {}, {}
 for i, entry in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', ARGV[4], ARGV[2])) do
@@ -117,17 +135,18 @@ if #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2]) == 0 then
   redis.pcall('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
 end
 return {ids, deliveries, entries}
-"""
+""",
 )
 
 #: ARGV: group, consumer. Removes the consumer from the group if nothing is pending for it.
 LEAVE = Script(
+    "leaving a consumer group",
     """
 if #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2]) == 0 then
   return redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
 end
 return 0
-"""
+""",
 )
 
 #: Returns {length, first id, {{group, lag, pending, oldest pending id, {consumers}}, ...}} as seen at one
@@ -138,6 +157,7 @@ return 0
 #: what the slowest consumers have in hand. Beyond 10,000 entries the count stops, and the lag is given too
 #: high, never too low.
 STATE = Script(
+    "looking at a stream",
     _FIELDS
     + """
 local function counted(last, length)
@@ -165,5 +185,5 @@ for i, flat in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   }
 end
 return {length, first and first[1] or false, groups}
-"""
+""",
 )

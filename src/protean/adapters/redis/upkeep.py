@@ -10,6 +10,7 @@ from protean.exceptions import GroupMissingError
 
 #: ARGV: group. Returns the groups that are left; without any, the stream goes as well: nobody would ever trim it.
 REMOVE_GROUP = Script(
+    "removing a consumer group",
     """
 if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
 redis.call('XGROUP', 'DESTROY', KEYS[1], ARGV[1])
@@ -17,18 +18,19 @@ local left = {}
 for i, flat in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do left[i] = flat[2] end
 if #left == 0 then redis.call('DEL', KEYS[1]) end
 return left
-"""
+""",
 )
 
 #: Returns 1 if the stream was empty and is gone. Looking and removing in one step: nothing can arrive in between.
 REMOVE_STREAM = Script(
+    "removing a stream",
     """
 if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('XLEN', KEYS[1]) > 0 then return 0 end
 for _, flat in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   if redis.call('XPENDING', KEYS[1], flat[2])[1] > 0 then return 0 end
 end
 return redis.call('DEL', KEYS[1])
-"""
+""",
 )
 
 #: An id that no entry has: acknowledging it acknowledges nothing, and trims.

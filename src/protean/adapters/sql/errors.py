@@ -12,6 +12,7 @@ from protean.exceptions import (
     DatabaseError,
     DatabaseUnavailableError,
     ProteanError,
+    SessionLostError,
     TableMissingError,
     TransientDatabaseError,
     ValidationError,
@@ -25,6 +26,8 @@ _TRANSIENT = frozenset(["40001", "40P01", "55P03", "57014"])
 #: its transaction's length, a server that takes no writes (a standby, or one set so), one that fails to read
 #: or write its files.
 _UNAVAILABLE = ("08", "53", "57P", "25P03", "25P04", "25006", "58030")
+#: Of these, what says that it is this session that ended. 57P02 is about the crash of somebody else's.
+_SESSION_ENDED = ("08", "57P01", "57P05", "25P03", "25P04")
 _SQLITE_TRANSIENT = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _SQLITE_UNAVAILABLE = ("SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_READONLY", "SQLITE_NOTADB")
 _NO_TABLE, _NO_COLUMN = "42P01", "42703"
@@ -35,8 +38,11 @@ _SETUP_HINT = "; `protean db setup` creates missing tables"
 _COLUMN_HINT = "; `protean db setup` says which columns are missing and prints the SQL that adds them"
 
 
-def translate(error: Exception, dbapi: Any, database: str) -> ProteanError:
-    """The error to raise in place of a driver's. `dbapi` is the driver's module, `database` names the database."""
+def translate(error: Exception, dbapi: Any, database: str, *, in_session: bool = False) -> ProteanError:
+    """The error to raise in place of a driver's. `dbapi` is the driver's module, `database` names the database.
+
+    `in_session`: it came while a transaction was under way, and not from connecting.
+    """
     if isinstance(error, PoolTimeoutError):
         return DatabaseUnavailableError(f"Every pooled connection to {database} is in use; raise pool_size: {error}")
     if isinstance(error, sqlite3.Error):
@@ -45,8 +51,10 @@ def translate(error: Exception, dbapi: Any, database: str) -> ProteanError:
     if sqlstate is None:
         # Without a SQLSTATE the server said nothing: the connection is at fault, or a value never left here.
         if isinstance(error, (dbapi.OperationalError, dbapi.InterfaceError)):
-            return _unavailable(error, database)
+            return _lost(error, database) if in_session else _unavailable(error, database)
         return DatabaseError(f"{database}: {_first_line(error)}")
+    if in_session and sqlstate.startswith(_SESSION_ENDED):
+        return _lost(error, database)
     return _from_sqlstate(error, sqlstate, database)
 
 
@@ -93,6 +101,10 @@ def _unavailable(error: Exception, database: str) -> DatabaseUnavailableError:
     return DatabaseUnavailableError(
         f"{database} cannot be used: {_first_line(error)}; is it running, and does database_uri name it?"
     )
+
+
+def _lost(error: Exception, database: str) -> SessionLostError:
+    return SessionLostError(f"the session with {database} ended: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:

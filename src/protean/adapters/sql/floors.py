@@ -9,6 +9,8 @@ from typing import Any
 from protean.adapters.sql import moments
 from protean.adapters.sql.committing import committing
 from protean.adapters.sql.engine import Engine
+from protean.adapters.sql.exclusion import relays_excluded
+from protean.adapters.sql.outbox import LocalLocks
 from protean.adapters.sql.session import Session
 from protean.adapters.sql.unhandled import UNPUBLISHED, among, owed, unhandled
 from protean.clock import utc_now
@@ -18,6 +20,8 @@ from protean.ports.recovery import Advance, Interest, Pruned, Standing
 _FLOORS_LOCK = 0x666C6F6F72
 #: Seconds after which a handler counts as known of old: longer than processes of one server take to start together.
 KNOWN_AFTER = 60.0
+#: Seconds after which it is noted again that a handler is seen. Shorter writes more, and all engines have it at once.
+SEEN_EVERY = 30.0
 
 _HEAD = "SELECT coalesce(max(global_position), 0) FROM messages"
 _WATERMARK = "SELECT settled, candidate, writers FROM watermarks WHERE name = 'log'"
@@ -38,11 +42,12 @@ ON CONFLICT (name) DO UPDATE SET candidate = excluded.candidate, writers = exclu
 
 _LOWEST_UNPUBLISHED = "SELECT min(global_position) FROM outbox WHERE published_at IS NULL"
 _REGISTER = """
-INSERT INTO handlers (name, message_type, database, registered_at, start, floor, head)
-VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+INSERT INTO handlers (name, message_type, database, registered_at, seen_at, start, floor, head)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 """
 _NOW = "SELECT clock_timestamp()"
-_STANDINGS = "SELECT name, message_type, start, floor, head, registered_at, database FROM handlers"
+_SEEN = "UPDATE handlers SET seen_at = %s WHERE name = %s AND seen_at < %s AND "
+_STANDINGS = "SELECT name, message_type, start, floor, head, registered_at, database, seen_at FROM handlers"
 
 _EXCLUDE_OTHERS = "SELECT pg_try_advisory_xact_lock(%s)"
 _WINDOW = """
@@ -69,8 +74,9 @@ SELECT max(global_position), min(handled_at) FROM (
 class SqlFloors:
     """`Floors` in SQL."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, local_locks: LocalLocks) -> None:
         self._engine = engine
+        self._local_locks = local_locks
 
     def settle(self) -> int:
         with committing(self._engine) as transaction:
@@ -79,8 +85,10 @@ class SqlFloors:
 
     def register(self, database: str, interests: Sequence[Interest]) -> set[str]:
         with committing(self._engine) as transaction:
-            known_before = _now(transaction) - timedelta(seconds=KNOWN_AFTER)
+            now = _now(transaction)
             standings = _grouped(transaction.fetch(_STANDINGS))
+            self._see(transaction, interests, now)
+        known_before = now - timedelta(seconds=KNOWN_AFTER)
         known = {(each.handler, type_) for each in standings for type_ in each.types}
         of_old = {
             (each.handler, type_) for each in standings if each.registered_at <= known_before for type_ in each.types
@@ -130,12 +138,21 @@ class SqlFloors:
         transaction.send(_KEEP, (settled, candidate, noted))
         return settled, head
 
+    def _see(self, transaction: Session, interests: Sequence[Interest], now: datetime) -> None:
+        before = moments.to_text(now - timedelta(seconds=SEEN_EVERY))
+        for interest in sorted(interests, key=lambda each: each.handler):  # one order: they wait for no one in a circle
+            mine = among("message_type", interest.types, postgresql=transaction.postgresql)
+            values = (moments.to_text(now), interest.handler, before, *mine.values)
+            transaction.send(f"{_SEEN}{mine.sql}", values)
+
     def _register(self, database: str, missing: Sequence[tuple[str, str]]) -> None:
-        with committing(self._engine) as transaction:
+        # What a batch in flight does not publish, because nobody listened when it was claimed, is marked before.
+        with relays_excluded(self._engine, self._local_locks) as transaction:
             settled, head = self._settle(transaction)
             lowest = transaction.fetch(_LOWEST_UNPUBLISHED)[0][0]
             start = min(settled, head) if lowest is None else min(settled, head, lowest - 1)
-            values = (database, moments.to_text(_now(transaction)), start, start, head)
+            now = moments.to_text(_now(transaction))
+            values = (database, now, now, start, start, head)
             transaction.counts([(_REGISTER, (*key, *values)) for key in missing])
 
     def _advance(
@@ -179,12 +196,14 @@ def standings_of(transaction: Session, interest: Interest) -> list[Standing]:
 
 def _grouped(rows: Sequence[tuple[Any, ...]]) -> list[Standing]:
     """Types of a handler that stand at the same place, together."""
-    types: dict[tuple[Any, ...], list[str]] = {}
-    for name, message_type, *rest in rows:
-        types.setdefault((name, *rest), []).append(message_type)
+    types: dict[tuple[Any, ...], dict[str, datetime]] = {}
+    for name, message_type, *place, seen_at in rows:
+        types.setdefault((name, *place), {})[message_type] = moments.from_column(seen_at)
     return [
-        Standing(name, tuple(grouped), start, floor, head, moments.from_column(registered_at), database)
-        for (name, start, floor, head, registered_at, database), grouped in types.items()
+        Standing(
+            name, tuple(seen), start, floor, head, moments.from_column(registered_at), database, max(seen.values())
+        )
+        for (name, start, floor, head, registered_at, database), seen in types.items()
     ]
 
 

@@ -16,7 +16,7 @@ from protean.adapters.sql.session import Session, session
 from protean.clock import utc_now
 from protean.ports.broker import BEHIND, Tally
 from protean.ports.outbox import Claim, OutboxBatch, OutboxCount, OutboxRow
-from protean.ports.recovery import LaneState
+from protean.ports.recovery import AWAITED_FOR, HOLDS_FOR, LaneState
 
 #: Seconds that a relay's transaction may idle, which it does while the broker takes the batch. Above the
 #: broker's timeout; a frozen relay then loses its session, its row locks and the lane to another one.
@@ -38,10 +38,12 @@ _WAITING = f"SELECT EXISTS (SELECT 1 FROM outbox WHERE {_DUE})"  # noqa: S608 --
 
 # Highest priority first, then oldest id: the order of the index, so that a claim reads as many rows as it
 # takes. The joined log need not keep that order; it is sorted again after fetching. The lane's count comes along with
-# each row, for a statement less: it is read here, under the lock, because nobody else moves it then.
+# each row, for a statement less: it is read here, under the lock, because nobody else moves it then. So does whether a
+# handler is registered for its type, which happens while nobody has a batch in hand: the answer holds until the marks.
 _CLAIM = """
 SELECT o.id, CAST(o.message_id AS text), o.stream_name, o.priority, o.attempts, o.created_at, m.position,
-       m.global_position, CAST(m.data AS text), CAST(m.metadata AS text), l.epoch, l.published
+       m.global_position, CAST(m.data AS text), CAST(m.metadata AS text),
+       o.type IN (SELECT message_type FROM handlers WHERE seen_at > %s), l.epoch, l.published
 FROM (
     SELECT * FROM outbox WHERE {due} ORDER BY priority DESC, id LIMIT %s {locking}
 ) o JOIN messages m ON m.global_position = o.global_position
@@ -76,12 +78,12 @@ SELECT target_broker, stream_name, priority, status, count(*), min(created_at)
 FROM outbox GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
 """
 # What was written before a handler was registered and published after it is owed to that handler: its row is the only
-# proof, until the floor has passed it.
+# proof, until the floor has passed it; that of a handler which is gone for good never does.
 _PRUNE = """
 DELETE FROM outbox WHERE id IN (
     SELECT o.id FROM outbox o WHERE o.status = 'published' AND o.published_at < %s AND NOT EXISTS (
         SELECT 1 FROM handlers h
-        WHERE h.floor < h.head AND o.global_position > h.floor AND o.global_position <= h.head
+        WHERE h.seen_at > %s AND h.floor < h.head AND o.global_position > h.floor AND o.global_position <= h.head
     ) ORDER BY o.published_at LIMIT %s
 )
 """
@@ -125,7 +127,8 @@ class SqlOutbox:
         ]
 
     def prune(self, published_before: datetime, limit: int) -> int:
-        return self._touched(_PRUNE, (moments.to_text(published_before), limit))
+        seen_after = moments.to_text(utc_now() - HOLDS_FOR)
+        return self._touched(_PRUNE, (moments.to_text(published_before), seen_after, limit))
 
     def revive(self, limit: int) -> int:
         return self._touched(_REVIVE, (limit,))
@@ -136,7 +139,7 @@ class SqlOutbox:
             if not transaction.fetch(_EXCLUDE_OTHERS, (lock_key(claim), f"{IDLE_TIMEOUT * 1000:.0f}ms"))[0][0]:
                 yield None
             else:
-                rows = transaction.fetch(_CLAIM_POSTGRESQL, (*_bounds(claim), limit, claim.broker, claim.name))
+                rows = transaction.fetch(_CLAIM_POSTGRESQL, _claimed(claim, limit))
                 yield _PostgresqlBatch(_rows(rows), *_lane(claim, rows), transaction)
             transaction.commit()
         finally:
@@ -152,7 +155,7 @@ class SqlOutbox:
             yield None
             return
         try:
-            rows = self._engine.once(_CLAIM_SQLITE, (*_bounds(claim), limit, claim.broker, claim.name))
+            rows = self._engine.once(_CLAIM_SQLITE, _claimed(claim, limit))
             batch = _SqliteBatch(_rows(rows), *_lane(claim, rows))
             yield batch
             if batch.marks:
@@ -242,6 +245,12 @@ def _bounds(claim: Claim) -> tuple[Any, ...]:
     return claim.broker, at_least, below, moments.to_text(utc_now())
 
 
+def _claimed(claim: Claim, limit: int) -> tuple[Any, ...]:
+    """The values of `_CLAIM`."""
+    seen_after = moments.to_text(utc_now() - AWAITED_FOR)
+    return seen_after, *_bounds(claim), limit, claim.broker, claim.name
+
+
 def _lane(claim: Claim, rows: Sequence[tuple[Any, ...]]) -> tuple[LaneState, bool]:
     """The lane as the last two columns of each row tell it, and whether it was opened; if not, with a new epoch."""
     epoch, published = rows[0][-2:] if rows else (None, None)
@@ -269,10 +278,11 @@ def _rows(rows: Sequence[tuple[Any, ...]]) -> list[OutboxRow]:
             global_position=global_position,
             data=data,
             metadata=metadata,
+            awaited=bool(awaited),
         )
         for (
             id_, message_id, category, priority, attempts, created_at, position, global_position, data, metadata,
-            *_,
+            awaited, *_,
         ) in rows
     ]  # fmt: skip
     claimed.sort(key=lambda row: (-row.priority, row.id))

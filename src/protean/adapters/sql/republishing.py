@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from uuid import uuid4
 
 from protean.adapters.sql import moments
 from protean.adapters.sql.committing import committing
 from protean.adapters.sql.engine import Engine
+from protean.adapters.sql.exclusion import relays_excluded
 from protean.adapters.sql.floors import standings_of
-from protean.adapters.sql.outbox import LocalLocks, lock_key
+from protean.adapters.sql.outbox import LocalLocks
 from protean.adapters.sql.session import Session
 from protean.adapters.sql.unhandled import UNPUBLISHED, Condition, owed, unhandled, unvouched
-from protean.ports.outbox import Claim
 from protean.ports.recovery import Interest, LaneState, Reconciliation
 
 #: How far a message's own time and its place in the log may be apart: as long as a unit of work may be open.
@@ -39,8 +38,6 @@ SELECT max(global_position) FROM (
 _HEAD = "SELECT coalesce(max(global_position), 0) FROM messages"
 _TIME_FROM = "SELECT time FROM messages WHERE global_position > %s ORDER BY global_position LIMIT 1"
 
-_LANES = "SELECT lane FROM lanes WHERE target_broker = %s ORDER BY lane"
-_LOCK_LANE = "SELECT pg_advisory_xact_lock(%s)"
 _UNDER_WAY = """
 SELECT position, until, republished, why FROM reconciliations WHERE target_broker = %s {locking}
 """
@@ -68,8 +65,7 @@ class SqlRepublishing:
         self._local_locks = local_locks
 
     def begin(self, broker: str, interests: Sequence[Interest]) -> Reconciliation | None:
-        lanes = [lane for (lane,) in self._engine.once(_LANES, (broker,))]
-        with self._relays_excluded(broker, lanes) as transaction:
+        with relays_excluded(self._engine, self._local_locks, broker) as transaction:
             if transaction.fetch(_EXISTS, (broker,))[0][0]:
                 return self._under_way(transaction, broker)
             states = transaction.fetch(_LOST, (broker,))
@@ -189,19 +185,3 @@ class SqlRepublishing:
         locking = "FOR UPDATE SKIP LOCKED" if self._engine.postgresql else ""
         rows = transaction.fetch(_UNDER_WAY.format(locking=locking), (broker,))
         return Reconciliation(*rows[0]) if rows else None
-
-    @contextmanager
-    def _relays_excluded(self, broker: str, lanes: Sequence[str]) -> Iterator[Session]:
-        """A transaction in which no relay of these lanes has a batch in flight.
-
-        Rows of one that had would look as if they were still to be published, and be marked a moment later.
-        """
-        with ExitStack() as stack:
-            if not self._engine.postgresql:
-                for lane in lanes:
-                    stack.enter_context(self._local_locks.of(broker, lane))
-            transaction = stack.enter_context(committing(self._engine))
-            if self._engine.postgresql:
-                for lane in lanes:
-                    transaction.fetch(_LOCK_LANE, (lock_key(Claim(broker, lane)),))
-            yield transaction

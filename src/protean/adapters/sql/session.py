@@ -121,7 +121,7 @@ class Session(ABC):
 
     def _failed(self, error: Exception) -> ProteanError:
         self._spoiled = True
-        return translate(error, self._engine.dbapi, self._engine.name)
+        return translate(error, self._engine.dbapi, self._engine.name, in_session=True)
 
     def _release(self) -> None:
         self._ended = True
@@ -173,16 +173,35 @@ class PostgresqlSession(Session):
             return [rows]
         cursors: list[psycopg.Cursor[tuple[Any, ...]]] = []
         try:
-            with connection.pipeline():
-                # One by one: an error of the first may arrive while a later one is sent.
-                for sql, values in statements:
-                    cursors.append(connection.execute(sql.encode(), values))
+            self._send_all(connection, statements, cursors)
         finally:
             for number, cursor in enumerate(cursors):
                 if cursor.rowcount < 0:
                     break
                 check(number, cursor.rowcount)
         return [cursor.rowcount for cursor in cursors]
+
+    def _send_all(
+        self, connection: _Psycopg, statements: Sequence[Statement], cursors: list[psycopg.Cursor[tuple[Any, ...]]]
+    ) -> None:
+        """Send them in one round trip, a cursor each, and raise the first error when all replies are in.
+
+        A pipeline that is left by an error meets that error's consequences, and the driver logs them as its own.
+        """
+        refused = (self._engine.dbapi.Error, UnicodeError, OverflowError)
+        first: Exception | None = None
+        try:
+            with connection.pipeline():
+                try:
+                    # One by one: an error of the first may arrive while a later one is sent.
+                    for sql, values in statements:
+                        cursors.append(connection.execute(sql.encode(), values))
+                except refused as error:
+                    first = error
+        except refused as error:
+            first = first or error
+        if first is not None:
+            raise first
 
     def _commit(self, connection: _Psycopg) -> None:
         connection.commit()

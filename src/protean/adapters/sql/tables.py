@@ -151,6 +151,7 @@ handlers = sa.Table(
     sa.Column("message_type", sa.Text(), primary_key=True),
     _text("database"),
     sa.Column("registered_at", _moment, nullable=False),
+    sa.Column("seen_at", _moment, nullable=False),
     sa.Column("start", sa.BigInteger(), nullable=False),
     sa.Column("floor", sa.BigInteger(), nullable=False),
     sa.Column("head", sa.BigInteger(), nullable=False),

@@ -5,6 +5,7 @@ The fixture is empty but for `protean.testing.contracts.database_steps.TABLES`, 
 
 from __future__ import annotations
 
+from protean.testing.contracts.database_coming_and_going import ComingAndGoingContract
 from protean.testing.contracts.database_idempotency import IdempotencyContract
 from protean.testing.contracts.database_log import LogContract
 from protean.testing.contracts.database_outbox import OutboxContract
@@ -14,6 +15,7 @@ from protean.testing.contracts.database_republishing import RepublishingContract
 from protean.testing.contracts.database_rows import RowsContract
 
 __all__ = [
+    "ComingAndGoingContract",
     "IdempotencyContract",
     "LogContract",
     "OutboxContract",
