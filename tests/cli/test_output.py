@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from protean.cli.output import Table, age, counted, plain, printable, printable_lines
+from protean.cli.output import Table, age, plain, printable, printable_lines
+from protean.wording import counted
 
 
 @pytest.mark.parametrize(
