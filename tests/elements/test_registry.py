@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -212,13 +211,3 @@ def test_decorators_take_classes_only(domain: Declarations) -> None:
     wrong: Any = "Customer"
     with pytest.raises(ConfigurationError, match=r"@domain\.aggregate decorates a class, not 'Customer'"):
         domain.aggregate(wrong)
-
-
-def test_300_elements_compile_in_half_a_second(domain: Declarations) -> None:
-    for number in range(100):
-        aggregate = domain.aggregate(plain(f"Thing{number}", name=String()))
-        event = domain.event(part_of=aggregate)(plain(f"Happened{number}", name=String()))
-        domain.event_handler(part_of=aggregate)(handler(f"Handles{number}", event))
-    started = time.perf_counter()
-    domain.registry.compile()
-    assert time.perf_counter() - started < 0.5
