@@ -23,7 +23,8 @@ MAX_BYTES = 8 * 1024 * 1024
 #: Longest name of a stream, in bytes. It is the key of indexes, whose rows hold 2,704; the rest is for the handler's.
 MAX_STREAM_NAME = 2_000
 
-_KNOWN = frozenset(
+#: What the metadata of every message consists of; everything else in it is a header.
+KNOWN = frozenset(
     {
         "id",
         "type",
@@ -168,7 +169,7 @@ def _stream_name(metadata: Mapping[str, Any]) -> str:
 
 def _headers(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """The rest. It is written again with what the message causes, so it must be something that can be."""
-    headers = {key: value for key, value in metadata.items() if key not in _KNOWN}
+    headers = {key: value for key, value in metadata.items() if key not in KNOWN}
     if headers and "\\u0000" in json.dumps(headers, allow_nan=False):  # a number like 1e999 is read as infinite
         raise ValueError("metadata contains a NUL character")
     return headers

@@ -32,12 +32,43 @@ class ValidationError(ProteanError):
         return type(self), (self.messages,)
 
 
+class TakenError(ValidationError):
+    """Raised at commit when something that exists once is there already: an identity, a unique field, several together.
+
+    `table` says where, `columns` which columns have those values. `messages` name the columns' fields.
+    """
+
+    def __init__(self, table: str, columns: Sequence[str], messages: Mapping[str, Sequence[str]] | None = None) -> None:
+        self.table = table
+        self.columns = tuple(columns)
+        super().__init__(taken(columns) if messages is None else messages)
+
+    def __reduce__(self) -> tuple[type[TakenError], tuple[str, tuple[str, ...], dict[str, list[str]]]]:  # type: ignore[override]  # made of more than its base
+        return type(self), (self.table, self.columns, self.messages)
+
+
+def taken(names: Sequence[str]) -> dict[str, list[str]]:
+    """What to say of names whose values, together, are taken."""
+    return {
+        name: [f"is already taken together with {' and '.join(others)}" if others else "is already taken"]
+        for name in names
+        for others in [[other for other in names if other != name]]
+    }
+
+
 class ObjectNotFoundError(ProteanError):
     """Raised by `Repository.get` and friends when nothing has that identity."""
 
 
 class ExpectedVersionError(ProteanError):
-    """Raised at commit when another transaction changed the aggregate since it was loaded."""
+    """Raised at commit when another transaction changed the aggregate since it was loaded.
+
+    `stream_name` is the stream that it continued, of an event-sourced aggregate.
+    """
+
+    def __init__(self, text: str, stream_name: str | None = None) -> None:
+        self.stream_name = stream_name
+        super().__init__(text)
 
 
 class InvalidOperationError(ProteanError):
@@ -72,8 +103,16 @@ class DeserializationError(ProteanError):
     """Raised when the bytes of a message cannot be read as the type they name."""
 
 
+class UpcastError(ProteanError):
+    """Raised when an upcaster fails at a message: it raised, or returned something else than a dict."""
+
+
 class HistoryRemovedError(ProteanError):
     """Raised when a handler needs messages that retention has removed from the log."""
+
+
+class RebuildError(ProteanError):
+    """Raised when a projection cannot be rebuilt. The rows in use are as they were."""
 
 
 class HandlerDiedError(ProteanError):

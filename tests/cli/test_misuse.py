@@ -28,6 +28,10 @@ DOMAIN_COMMANDS = [
     ["dlq", "list"],
     ["dlq", "inspect", "x"],
     ["dlq", "replay", "x"],
+    ["events", "read", "x"],
+    ["events", "search"],
+    ["events", "trace", "x"],
+    ["snapshot", "create", "x"],
 ]
 
 

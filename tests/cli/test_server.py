@@ -196,7 +196,7 @@ def test_the_backfill_lane_alone_says_which_lanes_there_are_too(shop: Shop) -> N
     eventually(lambda: server.count("serves backfill:") == 2)
 
     assert server.printed("Initialized priority lanes") == LANES_LINE
-    assert server.count("Initialized priority lanes") == 1
+    assert server.count("Initialized priority lanes for CustomerProjector") == 1
 
 
 @pytest.mark.parametrize("options", [[], ["--in-process"]], ids=["with children", "in process"])

@@ -31,11 +31,15 @@ MUTANTS = (
             Edit(
                 POSITIONS,
                 """INSERT INTO positions (handler, stream_name, position, blocked)
-SELECT %s, stream_name, -1, false FROM unnest(%s::text[]) AS given (stream_name) ORDER BY stream_name COLLATE "C"
+SELECT %s, stream_name, -1, false
+FROM (SELECT pg_advisory_xact_lock_shared(%s)) AS gate, unnest(%s::text[]) AS given (stream_name)
+ORDER BY stream_name COLLATE "C"
 ON CONFLICT (handler, stream_name) DO UPDATE SET position = positions.position
 RETURNING stream_name, position, blocked
 """,
-                """WITH given AS (SELECT %s AS handler, unnest(%s::text[]) AS stream_name), made AS (
+                """WITH given AS (
+    SELECT %s AS handler, pg_advisory_xact_lock_shared(%s) AS gate, unnest(%s::text[]) AS stream_name
+), made AS (
     INSERT INTO positions (handler, stream_name, position, blocked)
     SELECT handler, stream_name, -1, false FROM given ON CONFLICT DO NOTHING RETURNING stream_name, position, blocked
 )
@@ -71,7 +75,7 @@ RETURNING stream_name, position, coalesce((
         "group-locks-in-any-order",
         "two group commits never wait for each other",
         (
-            Edit(POSITIONS, ' ORDER BY stream_name COLLATE "C"\n', "\n"),
+            Edit(POSITIONS, 'ORDER BY stream_name COLLATE "C"\n', ""),
             Edit(POSITIONS, "        names = sorted(set(stream_names))\n", "        names = list(stream_names)\n"),
         ),
         (f"{PROGRESS}test_opposite_orders_do_not_deadlock[postgresql]",),
@@ -250,7 +254,7 @@ RETURNING stream_name, position, coalesce((
     Mutant(
         "priority-not-inherited",
         "what a LOW event causes is LOW too",
-        (Edit(INVOCATION, "caused_by(cause, message.priority)", "caused_by(cause, 0)"),),
+        (Edit(INVOCATION, "caused_by(cause_of(message), message.priority)", "caused_by(cause_of(message), 0)"),),
         (f"{IN_ORDER}test_what_a_handler_causes_has_the_priority_and_the_cause_of_its_message",),
     ),
     Mutant(

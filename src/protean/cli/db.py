@@ -37,6 +37,9 @@ OWN_TABLES = {
     "reconciliations": "target_broker",
     "failures": "handler",
     "idempotency_keys": "key",
+    "command_results": "command_id",
+    "rebuilds": "projection",
+    "timeouts": "process",
 }
 
 

@@ -111,7 +111,7 @@ def all_dead(domain: Domain) -> list[DeadLetter]:
 
 def require_handlers(domain: Domain, letters: Sequence[DeadLetter]) -> None:
     """Raise ConfigurationError when nobody would handle what is replayed."""
-    known = {spec.name for spec in domain.registry.handlers}
+    known = {spec.name for spec in domain.registry.consumers}
     orphans = sorted({each.failure.handler for each in letters} - known)
     if orphans:
         raise ConfigurationError(
@@ -234,7 +234,7 @@ def shortened(text: str) -> str:
 
 def _require_handler(domain: Domain, handler: str) -> None:
     """Raise ConfigurationError unless the domain has a handler of that name, or failures of a former one."""
-    known = [spec.name for spec in domain.registry.handlers]
+    known = [spec.name for spec in domain.registry.consumers]
     if handler in known or DeadLetters(domain).count(FailureFilter(handlers=(handler,))):
         return
     suggestion = did_you_mean(handler, known)

@@ -8,13 +8,14 @@ are asked in the direction in which messages travel.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from protean.cli.opening import providers_of, reading
 from protean.clock import utc_now
 from protean.deliver.lanes import Lane
 from protean.domain import Domain
+from protean.elements.handlers import COMMANDS, HandlerSpec, SubscriberSpec
 from protean.ports.broker import StreamState
 from protean.ports.database import Transaction
 from protean.ports.outbox import OutboxCount
@@ -78,26 +79,45 @@ def lane_reports(domain: Domain) -> list[LaneReport]:
     """A report for every stream that handlers of the domain listen to, and each lane of it."""
     lanes = domain.lanes
     outbox = [count for provider in providers_of(domain) for count in domain.database(provider).outbox.count()]
-    categories = sorted({category for handler in domain.registry.handlers for category in handler.categories})
+    categories = sorted({category for handler in domain.registry.consumers for category in handler.categories})
     reports = []
     for category in categories:
         for lane in Lane:
             state = domain.broker().stream(lanes.stream(category, lane))
             rows = [row for row in outbox if row.category == category and lanes.lane_of(row.priority) is lane]
             reports.append(_report(domain, category, lane, rows, state))
+    reports += [_foreign_report(domain, subscriber) for subscriber in domain.registry.subscribers]
     seen = {report.stream for report in reports}
     reports += [
         _report(domain, retired.category, Lane.BACKFILL, [], retired.state, retired=retired.stream)
         for retired in retired_lanes(domain)
         if retired.stream not in seen
     ]
-    # Of a lane that is turned off, what is left: on its stream, or as failures when the stream is empty.
-    return [report for report in reports if report.served or report.length or not report.drained]
+    # Of a lane that is turned off, what is left: on its stream, or as failures when the stream is empty. Of commands
+    # that nobody sends asynchronously, the same.
+    return [
+        report
+        for report in reports
+        if report.length or not report.drained or (report.served and not _is_unused(domain, report.category))
+    ]
+
+
+def _is_unused(domain: Domain, category: str) -> bool:
+    """Whether it is a stream of commands in a domain that handles them where they are sent, unless told otherwise."""
+    return category.endswith(COMMANDS) and domain.config.command_processing == "sync"
+
+
+def _foreign_report(domain: Domain, subscriber: SubscriberSpec) -> LaneReport:
+    """The stream of a subscriber. What is on it may all be handled, for nobody but its owner removes anything."""
+    state = domain.broker(subscriber.broker).stream(subscriber.stream)
+    report = _report(domain, subscriber.stream, Lane.PRIMARY, [], state, foreign=subscriber)
+    mine = [group for group in state.groups if group.name == subscriber.handler.name and group.oldest_pending_id]
+    return replace(report, oldest=max((_age_of(str(group.oldest_pending_id)) for group in mine), default=None))
 
 
 def messages_behind(domain: Domain, failures: Sequence[Failure], transaction: Transaction) -> dict[str, int]:
     """How many later messages of the same stream wait behind each failure of a sequenced handler, by message id."""
-    sequenced = {handler.name for handler in domain.registry.handlers if handler.sequenced}
+    sequenced = {handler.name for handler in domain.registry.consumers if handler.sequenced}
     blocking = [
         failure for failure in failures if failure.handler in sequenced and failure.state is not FailureState.ARCHIVED
     ]
@@ -113,11 +133,13 @@ def _report(
     state: StreamState,
     *,
     retired: str = "",
+    foreign: SubscriberSpec | None = None,
 ) -> LaneReport:
-    """`retired` is the stream of a lane that the configuration does not have."""
-    stream = retired or domain.lanes.stream(category, lane)
+    """`retired` is the stream of a lane that the configuration does not have, `foreign` reads somebody else's."""
+    stream = foreign.stream if foreign else retired or domain.lanes.stream(category, lane)
     pending = [row for row in outbox if row.status == "pending"]
-    groups = _groups(domain, category, state)
+    handlers = [foreign.handler] if foreign else domain.registry.handlers_of(category)
+    groups = _groups(handlers, state)
     waiting = dead = blocked = looked_at = 0
     for provider in providers_of(domain):
         with reading(domain, provider) as transaction:
@@ -146,10 +168,10 @@ def _report(
     )
 
 
-def _groups(domain: Domain, category: str, state: StreamState) -> tuple[GroupReport, ...]:
+def _groups(handlers: Sequence[HandlerSpec], state: StreamState) -> tuple[GroupReport, ...]:
     there = {group.name: group for group in state.groups}
     reports = []
-    for handler in domain.registry.handlers_of(category):
+    for handler in handlers:
         group = there.get(handler.name)
         if group is None:
             reports.append(GroupReport(handler.name, False, state.length, 0))
@@ -163,5 +185,9 @@ def _oldest(written: Sequence[datetime], state: StreamState, groups: Sequence[Gr
     now = utc_now()
     ages = [(now - moment).total_seconds() for moment in written]
     if state.first_id is not None and any(group.lag or group.pending for group in groups):
-        ages.append(now.timestamp() - int(state.first_id.partition("-")[0]) / 1000)
+        ages.append(_age_of(state.first_id))
     return max(ages, default=None)
+
+
+def _age_of(entry_id: str) -> float:
+    return utc_now().timestamp() - int(entry_id.partition("-")[0]) / 1000

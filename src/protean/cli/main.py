@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from protean.cli import db, dlq, lanes, outbox
+from protean.cli import db, dlq, events, lanes, outbox, projection, snapshot
 from protean.cli.demo.command import demo
 from protean.cli.dev import dev
 from protean.cli.grammar import Application, examples
@@ -69,7 +69,10 @@ app.command(
 app.add_typer(db.app, name="db", rich_help_panel=TABLES)
 app.add_typer(lanes.app, name="lanes", rich_help_panel=LOOKING)
 app.add_typer(outbox.app, name="outbox", rich_help_panel=LOOKING)
+app.add_typer(projection.app, name="projection", rich_help_panel=LOOKING)
 app.add_typer(dlq.app, name="dlq", rich_help_panel=LOOKING)
+app.add_typer(events.app, name="events", rich_help_panel=LOOKING)
+app.add_typer(snapshot.app, name="snapshot", rich_help_panel=LOOKING)
 
 
 def main() -> None:

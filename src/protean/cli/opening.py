@@ -41,16 +41,21 @@ def providers_of(domain: Domain) -> list[str]:
 
 def require_servers(domain: Domain) -> None:
     """Raise ConfigurationError unless other processes can see what this domain commits and publishes."""
+    require_durable(domain)
+    if domain.outbox_broker is None:
+        raise ConfigurationError(
+            "this domain handles events inline, right after commit, and has no lanes; name a broker in "
+            f'[brokers.default] of domain.toml, for instance uri = "embedded"{_where_looked(domain)}'
+        )
+
+
+def require_durable(domain: Domain) -> None:
+    """Raise ConfigurationError unless other processes can see what this domain commits."""
     in_memory = [name for name in providers_of(domain) if domain.config.databases[name].provider == "memory"]
     if in_memory:
         raise ConfigurationError(
             f"the database {in_memory[0]!r} is in memory, which no other process sees; set database_uri in "
             f'[databases.{in_memory[0]}] of domain.toml, for instance to "embedded"{_where_looked(domain)}'
-        )
-    if domain.outbox_broker is None:
-        raise ConfigurationError(
-            "this domain handles events inline, right after commit, and has no lanes; name a broker in "
-            f'[brokers.default] of domain.toml, for instance uri = "embedded"{_where_looked(domain)}'
         )
 
 

@@ -160,7 +160,7 @@ def cleanup(domain: DomainOption, as_json: JsonOption = False) -> None:
         say(f"{provider}: {_removed(each)}")
 
 
-def since_when(text: str) -> datetime:
+def since_when(text: str, option: str = "--since") -> datetime:
     """A moment, or a duration before now. A moment without an offset is UTC. Raises ConfigurationError."""
     try:
         moment = datetime.fromisoformat(text)
@@ -169,7 +169,7 @@ def since_when(text: str) -> datetime:
             return utc_now() - duration(text)
         except (ConfigurationError, OverflowError):
             raise ConfigurationError(
-                f"--since={text} is neither a moment such as 2030-01-31T12:00 nor a duration such as 90s, 45min or 2h"
+                f"{option}={text} is neither a moment such as 2030-01-31T12:00 nor a duration such as 90s, 45min or 2h"
             ) from None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 

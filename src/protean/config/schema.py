@@ -154,6 +154,13 @@ class ServerConfig(Section):
         allow_inf_nan=False,
         description="Days that an idempotency key is remembered; the same command sent later is carried out again.",
     )
+    result_retention: float = Field(
+        default=7.0,
+        gt=0,
+        le=10**5,
+        allow_inf_nan=False,
+        description="Days that the result of an asynchronous command can be asked for.",
+    )
     priority_lanes: PriorityLanesConfig = PriorityLanesConfig()
     retry: RetryConfig = RetryConfig()
     breaker: BreakerConfig = BreakerConfig()
@@ -173,6 +180,27 @@ class OutboxConfig(Section):
         le=10**6,
         allow_inf_nan=False,
         description="Hours that published rows are kept for looking at.",
+    )
+
+
+class ContextConfig(Section):
+    """`[context]`: what of the surroundings of running code goes along with its messages."""
+
+    propagate: list[str] = Field(
+        default_factory=list,
+        description="Attributes of `g` that travel with messages and are in `g` again in their handlers.",
+    )
+
+
+class EventStoreConfig(Section):
+    """`[event_store]`: how event-sourced aggregates are kept."""
+
+    snapshot_threshold: int = Field(
+        default=100,
+        ge=0,
+        le=10**9,
+        description="Events of an event-sourced aggregate after which its state is kept beside them; 0: never. Fewer "
+        "make loading faster and saving slower.",
     )
 
 
@@ -235,6 +263,8 @@ class Config(Section):
 
     server: ServerConfig = ServerConfig()
     outbox: OutboxConfig = OutboxConfig()
+    context: ContextConfig = ContextConfig()
+    event_store: EventStoreConfig = EventStoreConfig()
     databases: dict[str, DatabaseConfig] = Field(
         default_factory=lambda: {"default": DatabaseConfig()}, description="By name; `default` is always there."
     )
@@ -242,6 +272,11 @@ class Config(Section):
     event_processing: Literal["sync", "async"] = Field(
         default_factory=_event_processing,
         description="sync: handlers run right after commit; async: a server runs them. By default async with a broker.",
+    )
+    command_processing: Literal["sync", "async"] = Field(
+        default="sync",
+        description="sync: process() handles a command where it is called; async: a server does, later. A call may say "
+        "`asynchronous` itself.",
     )
     create_tables: bool | None = Field(
         default=None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -32,11 +32,12 @@ FAILURE_RETENTION = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long what is over is kept: published outbox rows, notes of what was handled, keys of commands."""
+    """How long what is over is kept: published outbox rows, notes of what was handled, keys and results of commands."""
 
     outbox: timedelta = timedelta(hours=24)
     inbox: timedelta = timedelta(hours=24)
     keys: timedelta = timedelta(days=7)
+    results: timedelta = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,13 @@ class Swept:
     outbox: int = 0
     inbox: int = 0
     keys: int = 0
+    results: int = 0
     failures: int = 0
     raised: int = 0
 
     @property
     def rows(self) -> int:
-        return self.outbox + self.inbox + self.keys + self.failures
+        return self.outbox + self.inbox + self.keys + self.results + self.failures
 
 
 class Housekeeping:
@@ -59,6 +61,8 @@ class Housekeeping:
 
     The inbox comes before the floors, so that a row goes at the earliest one sweep after the floor has passed it: a
     statement that began before the floor rose, and does not see it, has ended by then.
+
+    `foreign` tells of each subscriber the place of the oldest entry that is still on its stream; raises BrokerError.
     """
 
     def __init__(
@@ -67,11 +71,13 @@ class Housekeeping:
         retention: Retention,
         interests: Sequence[Interest] = (),
         keeper: FloorKeeper | None = None,
+        foreign: Mapping[str, Callable[[], int]] | None = None,
     ) -> None:
         self._database = database
         self._retention = retention
         self._interests = interests
         self._keeper = keeper
+        self._foreign = foreign or {}
         self.rounds = Rounds()
 
     def run(self, stopping: threading.Event) -> None:
@@ -86,10 +92,12 @@ class Housekeeping:
                 self.rounds.done(f"{counted(swept.rows, 'row')} pruned, floors raised by {swept.raised:,}")
                 if swept.rows:
                     logger.info(
-                        "Pruned %d published outbox rows, %d inbox rows, %d idempotency keys, %d archived failures",
+                        "Pruned %d published outbox rows, %d inbox rows, %d idempotency keys, %d results of commands, "
+                        "%d archived failures",
                         swept.outbox,
                         swept.inbox,
                         swept.keys,
+                        swept.results,
                         swept.failures,
                     )
 
@@ -98,8 +106,9 @@ class Housekeeping:
         now = utc_now()
         return Swept(
             outbox=self._in_batches(stopping, lambda: self._database.outbox.prune(now - self._retention.outbox, BATCH)),
-            inbox=self._inboxes(stopping),
+            inbox=self._inboxes(stopping) + self._foreign_inboxes(stopping),
             keys=self._in_batches(stopping, lambda: self._prune_keys(now - self._retention.keys)),
+            results=self._in_batches(stopping, lambda: self._prune_results(now - self._retention.results)),
             failures=self._in_batches(stopping, lambda: self._prune_failures(now - FAILURE_RETENTION)),
             raised=self._keeper.raise_floors(stopping) if self._keeper is not None else 0,
         )
@@ -136,6 +145,15 @@ class Housekeeping:
             transaction.rollback()
         return pruned
 
+    def _prune_results(self, finished_before: datetime) -> int:
+        transaction = self._database.transaction()
+        try:
+            pruned = transaction.command_results.prune(finished_before, BATCH)
+            transaction.commit()
+        finally:
+            transaction.rollback()
+        return pruned
+
     def _inboxes(self, stopping: threading.Event) -> int:
         """Forget what handlers have handled below their floors and long enough ago; how many rows."""
         unordered = {interest.handler: interest for interest in self._interests if not interest.sequenced}
@@ -143,6 +161,30 @@ class Housekeeping:
             return 0
         standings = [each for each in self._database.recovery.standings() if each.handler in unordered]
         return sum(self._inbox(unordered[standing.handler], standing, stopping) for standing in standings)
+
+    def _foreign_inboxes(self, stopping: threading.Event) -> int:
+        """Forget what subscribers have handled and its owner has removed; how many rows.
+
+        A broker that is away is left for the next sweep: it is somebody else's, and holds up nothing here.
+        """
+        total = 0
+        for handler, oldest in self._foreign.items():
+            try:
+                below = oldest()
+            except BrokerError as error:
+                logger.debug("What %s has handled stays in the inbox for now: %s", handler, error)
+                continue
+            total += self._in_batches(stopping, lambda name=handler, upto=below: self._forget(name, upto))  # type: ignore[misc]  # bound now
+        return total
+
+    def _forget(self, handler: str, below: int) -> int:
+        transaction = self._database.transaction()
+        try:
+            forgotten = transaction.inbox.forget(handler, below, BATCH)
+            transaction.commit()
+        finally:
+            transaction.rollback()
+        return forgotten
 
     def _inbox(self, interest: Interest, standing: Standing, stopping: threading.Event) -> int:
         before, after, total = utc_now() - self._retention.inbox, standing.start, 0

@@ -73,12 +73,14 @@ class LaneRoute:
 class SubscriptionSettings:
     """`batch` caps a read and a group commit; `pause` is the wait between reads, in seconds.
 
-    `lanes_enabled`: whether production has a lane of its own, and so no need of group commits.
+    `lanes_enabled`: whether production has a lane of its own, and so no need of group commits. `trims`: whether what
+    is done leaves the stream, as it must not on somebody else's.
     """
 
     batch: int = 100
     pause: float = 0.0
     lanes_enabled: bool = True
+    trims: bool = True
 
 
 class Subscription:
@@ -334,7 +336,7 @@ class Subscription:
             if outcome.failure is not None and outcome.failure.state is FailureState.DEAD:
                 self._bury(outcome.failure)
         settled = [self._hand[index].entry_id for index in range(len(outcomes))]
-        self._broker.ack(self.route.stream, self.route.handler, settled)
+        self._broker.ack(self.route.stream, self.route.handler, settled, trim=self._settings.trims)
         crash.point("sub.acked")
         self._inherited = max(0, self._inherited - len(outcomes))
         for outcome in outcomes:

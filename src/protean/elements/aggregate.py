@@ -28,22 +28,26 @@ class Aggregate(Changing):
 
         Raises InvalidOperationError for anything but an event of this aggregate.
         """
-        if not isinstance(event, EventElement):
-            raise InvalidOperationError(
-                f"{type(self).__name__} can raise events, and {event!r:.80} is not an instance of one; "
-                "declare its class with @domain.event"
-            )
-        owner = event.__protean__.part_of
-        if owner is not type(self) and owner != type(self).__name__:
-            name = owner if isinstance(owner, str | None) else owner.__name__
-            raise InvalidOperationError(
-                f"{type(event).__name__} is part of {name}; {type(self).__name__} cannot raise it"
-            )
-        _private(self)["_events"].append(event)
+        _private(self)["_events"].append(raisable(self, event))
 
 
 class AggregateElement(Aggregate, StatefulElement):
     """An aggregate with pydantic under it."""
+
+
+def raisable(aggregate: Aggregate, event: object) -> EventElement:
+    """The event itself. Raises InvalidOperationError for anything but an event of this aggregate."""
+    name = type(aggregate).__name__
+    if not isinstance(event, EventElement):
+        raise InvalidOperationError(
+            f"{name} can raise events, and {event!r:.80} is not an instance of one; "
+            "declare its class with @domain.event"
+        )
+    owner = event.__protean__.part_of
+    if owner is not type(aggregate) and owner != name:
+        other = owner if isinstance(owner, str | None) else owner.__name__
+        raise InvalidOperationError(f"{type(event).__name__} is part of {other}; {name} cannot raise it")
+    return event
 
 
 def raised_events(aggregate: Aggregate) -> tuple[EventElement, ...]:
@@ -54,6 +58,11 @@ def raised_events(aggregate: Aggregate) -> tuple[EventElement, ...]:
 def clear_events(aggregate: Aggregate) -> None:
     """Forget the events raised: they are committed, or never will be."""
     _private(aggregate)["_events"].clear()
+
+
+def forget_events(aggregate: Aggregate, beyond: int) -> None:
+    """Forget those raised after so many: what they were part of was undone."""
+    del _private(aggregate)["_events"][beyond:]
 
 
 def give_back_events(aggregate: AggregateElement, events: Sequence[EventElement]) -> None:

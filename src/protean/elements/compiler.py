@@ -5,9 +5,8 @@ from __future__ import annotations
 import inspect
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from operator import attrgetter
 from types import FrameType, MappingProxyType, new_class
 from typing import Any, ClassVar, Final, TypeVar, get_origin
 
@@ -15,18 +14,32 @@ import pydantic
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
+from protean.elements.abstract import check_inherited
+from protean.elements.aggregate import AggregateElement
+from protean.elements.associations import Owning
+from protean.elements.columns import columns_for
 from protean.elements.complaints import complaints
-from protean.elements.element import Columns, Element, ElementInfo
+from protean.elements.computed import computed_fields, reading
+from protean.elements.element import Element, ElementInfo
+from protean.elements.entity import EntityElement
+from protean.elements.guarding import Guarded
+from protean.elements.invariants import Rules, Sound, rules_of
+from protean.elements.transitions import transitions_of
+from protean.elements.unchanging import UnchangingElement
+from protean.elements.value_object import ValueObjectElement
 from protean.exceptions import ConfigurationError
 from protean.fields.annotations import spec_of_annotation
+from protean.fields.associations import Association
 from protean.fields.functions import FIELD_FUNCTIONS
-from protean.fields.spec import MISSING, NESTED, FieldKind, FieldSpec, new_identity
+from protean.fields.spec import MISSING, FieldKind, FieldSpec, new_identity
 from protean.fields.validation import annotation_of
 
 E = TypeVar("E", bound=Element)
 
 #: Names that pydantic or the bases of elements need for themselves.
-RESERVED: Final = frozenset({"raise_", *(name for name in dir(pydantic.BaseModel) if name.startswith("model_"))})
+RESERVED: Final = frozenset(
+    {"raise_", "to_dict", *(name for name in dir(pydantic.BaseModel) if name.startswith("model_"))}
+)
 
 #: The identity of an aggregate that declares none.
 GENERATED_ID: Final = FieldSpec(
@@ -81,20 +94,58 @@ def with_identity(cls: type, fields: dict[str, FieldSpec], *, generated: bool) -
 
 def compile_class(cls: type, base: type[E], info: ElementInfo) -> type[E]:
     """A class with pydantic under it: the user's methods, then the element's, then pydantic's."""
+    check_inherited(cls, info.kind)
+    frozen = issubclass(base, UnchangingElement)
+    computed = computed_fields(cls, info.fields)
+    fields = {name: spec for name, spec in info.fields.items() if name not in computed}
     namespace: dict[str, Any] = {
         "__module__": cls.__module__,
         "__qualname__": cls.__qualname__,
         "__doc__": cls.__doc__,
-        "__annotations__": {name: annotation_of(spec) for name, spec in info.fields.items()},
-        **{name: _field_info(spec) for name, spec in info.fields.items()},
+        "__annotations__": {name: annotation_of(spec, frozen=frozen) for name, spec in fields.items()},
+        **{name: _field_info(spec) for name, spec in fields.items()},
+        **{name: reading(name, method) for name, method in computed.items()},
+        **_checks(cls, base, fields),
     }
     with warnings.catch_warnings():
         # A field may be called `json` or `copy`: those methods of pydantic's are deprecated, and unused here.
         warnings.filterwarnings("ignore", "Field name .* shadows an attribute in parent", UserWarning)
-        compiled: type[E] = new_class(cls.__name__, (cls, base), exec_body=lambda body: body.update(namespace))
-    compiled.__protean__ = replace(info, fields=MappingProxyType(dict(info.fields)), columns=_columns(info.fields))
-    _check_defaults(compiled, info.fields)
+        bases = _bases(cls, base, info, namespace)
+        compiled: type[E] = new_class(cls.__name__, bases, exec_body=lambda body: body.update(namespace))
+    compiled.__protean__ = replace(
+        info,
+        fields=MappingProxyType(fields),
+        computed=MappingProxyType(computed),
+        columns=columns_for(cls.__name__, fields, frozen=frozen),
+    )
+    _check_defaults(compiled, fields)
     return compiled
+
+
+def _checks(cls: type, base: type[Element], fields: Mapping[str, FieldSpec]) -> dict[str, Any]:
+    """What a class has to look at besides its fields one by one; nothing for most."""
+    rules, moves = rules_of(cls), transitions_of(fields)
+    found: dict[str, Any] = {}
+    if rules != Rules():
+        if not issubclass(base, AggregateElement | EntityElement | ValueObjectElement):
+            raise ConfigurationError(
+                f"{cls.__name__} has invariants, which are for aggregates, entities and value objects; validate its "
+                "fields one by one, with `validators`"
+            )
+        if rules.pre and issubclass(base, ValueObjectElement):
+            raise ConfigurationError(f"{cls.__name__} never changes, so nothing comes before a change: @invariant.post")
+        found["__rules__"] = rules
+    if moves and not issubclass(base, UnchangingElement):
+        found["__moves__"] = moves
+    return found
+
+
+def _bases(cls: type, base: type[Element], info: ElementInfo, namespace: Mapping[str, Any]) -> tuple[type, ...]:
+    """Only what has something to check pays for checks; an entity always may: its root has rules that it can break."""
+    checked = "__rules__" in namespace or "__moves__" in namespace or issubclass(base, EntityElement)
+    checks: tuple[type, ...] = (Sound if issubclass(base, UnchangingElement) else Guarded,) if checked else ()
+    owning: tuple[type, ...] = (Owning,) if info.associations else ()
+    return (cls, *checks, *owning, base)
 
 
 def _own_fields(cls: type) -> Mapping[str, FieldSpec]:
@@ -102,10 +153,12 @@ def _own_fields(cls: type) -> Mapping[str, FieldSpec]:
         own: Mapping[str, FieldSpec] = cls.__dict__[_OWN]
         return own
     assigned = {name: value for name, value in vars(cls).items() if isinstance(value, FieldSpec)}
+    for name, value in vars(cls).items():
+        _refuse_association(cls, name, value)
     raw = inspect.get_annotations(cls)
     annotated = {
         name: annotation
-        for name, annotation in _evaluated(cls, raw, skip={*raw, *assigned}).items()
+        for name, annotation in evaluated(cls, raw, skip={*raw, *assigned}).items()
         if annotation is not ClassVar and get_origin(annotation) is not ClassVar
     }
     fields = {name: _field(cls, name, annotation) for name, annotation in annotated.items()}
@@ -123,6 +176,9 @@ def _own_fields(cls: type) -> Mapping[str, FieldSpec]:
 def _field(cls: type, name: str, annotation: Any) -> FieldSpec:
     """One annotated field: `name: annotation`, or `name: annotation = value`."""
     value = cls.__dict__.get(name, MISSING)
+    _refuse_association(cls, name, annotation)
+    if isinstance(value, FieldSpec) and value.kind is FieldKind.METHOD:
+        return value  # whatever the method returns
     try:
         spec = _annotated(annotation)
         if isinstance(value, FieldSpec):
@@ -136,6 +192,16 @@ def _field(cls: type, name: str, annotation: Any) -> FieldSpec:
     return spec if value is MISSING else replace(spec, default=value)
 
 
+def _refuse_association(cls: type, name: str, value: object) -> None:
+    """Aggregates and entities have theirs taken off before their fields are looked at."""
+    if isinstance(value, Association):
+        raise ConfigurationError(
+            f"`{name}` of {cls.__name__}: {value.bond} is for aggregates and entities; what is sent or read holds "
+            f"values: List(ValueObject(…)) for several, ValueObject(…) for one, Identifier() for who "
+            f"{value.target_name} is"
+        )
+
+
 def _annotated(annotation: Any) -> FieldSpec:
     if annotation in FIELD_FUNCTIONS:
         raise ConfigurationError(f"{annotation.__name__} is a function; write {annotation.__name__}()")
@@ -146,14 +212,19 @@ def _both(annotated: FieldSpec, called: FieldSpec) -> FieldSpec:
     """`name: str = String(…)`: the function describes the field, the annotation must agree with it."""
     families = [
         {FieldKind.STRING, FieldKind.TEXT, FieldKind.IDENTIFIER},
+        {FieldKind.VALUE, FieldKind.OBJECT},
         *({kind} for kind in FieldKind),
     ]
     if not any({annotated.kind, called.kind} <= family for family in families):
         raise ConfigurationError(f"the annotation says {annotated.kind}, the value {called.kind}")
+    for said, meant in ((annotated.value, called.value), (annotated.enum, called.enum)):
+        if said is not None and meant is not None and said is not meant:
+            raise ConfigurationError(f"the annotation says {said.__name__}, the value {meant.__name__}")
+    enum = annotated.enum or called.enum
     return replace(
         called,
-        enum=annotated.enum,
-        choices=() if annotated.enum else called.choices or annotated.choices,
+        enum=enum,
+        choices=() if enum else called.choices or annotated.choices,
         content=called.content or annotated.content,
     )
 
@@ -168,7 +239,7 @@ def _check_name(name: str, cls: type) -> None:
         raise ConfigurationError(f"`{name}` of {cls.__name__}: this name is the framework's own; take another")
 
 
-def _evaluated(cls: type, raw: Mapping[str, Any], skip: set[str]) -> dict[str, Any]:
+def evaluated(cls: type, raw: Mapping[str, Any], skip: set[str]) -> dict[str, Any]:
     """The annotations, with those given as text evaluated where the class was written.
 
     Names are looked up in the module, in the function around the class and in its body; not among the
@@ -223,32 +294,3 @@ def _check_defaults(compiled: type[Element], fields: Mapping[str, FieldSpec]) ->
             raise ConfigurationError(
                 f"the default of `{name}` in {compiled.__name__} {'; '.join(texts[name])}"
             ) from None
-
-
-def _columns(fields: Mapping[str, FieldSpec]) -> Columns:
-    dumps: list[tuple[str, str, Callable[[Any], Any]]] = []
-    loads: list[tuple[str, Callable[[Any], Any]]] = []
-    for name, spec in fields.items():
-        if spec.enum is not None:
-            dumps.append((name, spec.column or name, attrgetter("value")))
-            loads.append((name, spec.enum))
-        elif spec.kind in NESTED:
-            dumps.append((name, spec.column or name, _dump(TypeAdapter(annotation_of(spec)))))
-            loads.append((name, TypeAdapter(annotation_of(_unchecked(spec))).validate_python))
-    names = tuple((name, spec.column or name) for name, spec in fields.items())
-    return Columns(names, tuple(dumps), tuple(loads))
-
-
-def _dump(adapter: TypeAdapter[Any]) -> Callable[[Any], Any]:
-    """A list or dict may have been changed in place, which no assignment saw: it is checked once more."""
-
-    def dump(value: Any) -> Any:
-        return adapter.dump_python(adapter.validate_python(value), mode="json")
-
-    return dump
-
-
-def _unchecked(spec: FieldSpec) -> FieldSpec:
-    """The same shape without the rules, which may have become stricter since a row was written."""
-    content = None if spec.content is None else _unchecked(spec.content)
-    return FieldSpec(kind=spec.kind, required=spec.required, enum=spec.enum, content=content)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -12,17 +12,29 @@ import pydantic
 from protean.elements.complaints import complaints, not_a_field
 from protean.exceptions import ConfigurationError, ValidationError
 from protean.fields import FieldSpec
+from protean.fields.associations import Association
+from protean.fields.spec import Embeddable
 
 
 class ElementKind(StrEnum):
     AGGREGATE = "aggregate"
     COMMAND = "command"
     EVENT = "event"
+    ENTITY = "entity"
+    VALUE_OBJECT = "value object"
     PROJECTION = "projection"
     COMMAND_HANDLER = "command handler"
     EVENT_HANDLER = "event handler"
     PROJECTOR = "projector"
     REPOSITORY = "repository"
+    PROCESS_MANAGER = "process manager"
+    SUBSCRIBER = "subscriber"
+    DOMAIN_SERVICE = "domain service"
+    APPLICATION_SERVICE = "application service"
+    QUERY = "query"
+    QUERY_HANDLER = "query handler"
+    UPCASTER = "upcaster"
+    DATABASE_MODEL = "database model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +42,32 @@ class Columns:
     """How instances become rows and back, worked out once per class.
 
     `names` pairs each field with its column. `dumps` and `loads` list the few columns whose stored value
-    differs from the field's, or must be a copy of it: enums, lists, dicts.
+    differs from the field's, or must be a copy of it: enums, lists, dicts. `embedded` are the fields kept in several.
     """
 
     names: tuple[tuple[str, str], ...]
     dumps: tuple[tuple[str, str, Callable[[Any], Any]], ...]
     loads: tuple[tuple[str, Callable[[Any], Any]], ...]
+    embedded: tuple[Embedded, ...] = ()
+
+    def of(self, fields: Collection[str]) -> frozenset[str]:
+        """The columns of these fields."""
+        columns = {column for name, column in self.names if name in fields}
+        for each in self.embedded:
+            if each.name in fields:
+                columns.update(column for _, column in each.columns)
+        return frozenset(columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A field whose value object is taken apart: `columns` pairs the value's own columns, as in `inner`, with ours."""
+
+    name: str
+    value: type[Embeddable]
+    inner: Columns
+    columns: tuple[tuple[str, str], ...]
+    required: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +76,8 @@ class ElementInfo:
 
     `identity` names the identifying field; `stream_category`, `schema_name` and `provider` say where an
     aggregate or projection is kept. `part_of` may be a name until the registry has resolved it.
+    `holders` are the classes and their fields that hold an entity, once the registry has resolved them.
+    `computed` names the method behind each field that is not stored.
     `version` is the schema version of an event or command. `options` are those given to the decorator.
     """
 
@@ -51,11 +85,14 @@ class ElementInfo:
     kind: ElementKind
     module: str
     fields: Mapping[str, FieldSpec] = field(default_factory=dict)
+    associations: Mapping[str, Association] = field(default_factory=dict)
+    computed: Mapping[str, str] = field(default_factory=dict)
     identity: str | None = None
     stream_category: str = ""
     schema_name: str = ""
     provider: str = "default"
     part_of: type | str | None = None
+    holders: tuple[tuple[type, str], ...] = ()
     version: int = 1
     options: Mapping[str, Any] = field(default_factory=dict)
     columns: Columns = field(default=Columns((), (), ()), repr=False, compare=False)
@@ -83,10 +120,7 @@ class Element(pydantic.BaseModel):
                 )
 
     def __init__(self, /, **values: Any) -> None:
-        try:
-            self.__pydantic_validator__.validate_python(values, self_instance=self)
-        except pydantic.ValidationError as error:
-            raise ValidationError(complaints(error, type(self).__name__, self.__protean__.fields)) from None
+        construct(self, values)
 
     # Tells pydantic that this constructor only validates, so that decoding need not go through it.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # pydantic's own mark
@@ -119,6 +153,14 @@ class StatefulElement(Element):
 
     def __hash__(self) -> int:
         return hash((type(self), identity_of(self)))
+
+
+def construct(element: Element, values: Mapping[str, Any], context: Any = None) -> None:
+    """Fill a new object with these values; `context` is what its `model_post_init` gets. Raises ValidationError."""
+    try:
+        element.__pydantic_validator__.validate_python(values, self_instance=element, context=context)
+    except pydantic.ValidationError as error:
+        raise ValidationError(complaints(error, type(element).__name__, element.__protean__.fields)) from None
 
 
 def history(row: Mapping[str, Any] | None = None, version: int = -1) -> dict[str, Any]:

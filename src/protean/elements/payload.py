@@ -3,48 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import pydantic
 
 from protean.elements.complaints import complaints
-from protean.elements.element import Element
-from protean.exceptions import DeserializationError, InvalidOperationError, ValidationError
+from protean.elements.unchanging import UnchangingElement
+from protean.exceptions import DeserializationError
 
 
-class PayloadElement(Element):
-    """A command or event. Equal to another by its contents; hashable when all of them are."""
-
-    model_config = pydantic.ConfigDict(frozen=True)
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise InvalidOperationError(
-            f"{type(self).__name__}.{name} cannot be set to {value!r:.50}: a {self.__protean__.kind} never "
-            "changes; make another"
-        )
-
-    def __delattr__(self, name: str) -> NoReturn:
-        raise InvalidOperationError(
-            f"{type(self).__name__}.{name} cannot be deleted: a {self.__protean__.kind} never changes"
-        )
+class PayloadElement(UnchangingElement):
+    """A command, event or query."""
 
 
 P = TypeVar("P", bound=PayloadElement)
 
 
 def encode(payload: PayloadElement) -> str:
-    """The contents as JSON text: dates in ISO 8601, decimals as texts, enums by value.
-
-    Raises ValidationError when a list or dict was changed in place to something its field refuses: JSON has no NaN,
-    and writing null for it would lose it without a word.
-    """
-    info, values = payload.__protean__, payload.__dict__
-    for name, _, dump in info.columns.dumps:
-        if values[name] is not None:
-            try:
-                dump(values[name])
-            except pydantic.ValidationError as error:
-                raise ValidationError(complaints(error, info.name, info.fields, within=name)) from None
+    """The contents as JSON text: dates in ISO 8601, decimals as texts, enums by value, value objects as objects."""
     return payload.__pydantic_serializer__.to_json(payload).decode()
 
 

@@ -7,11 +7,15 @@ from types import MappingProxyType
 
 from protean.elements.aggregate import AggregateElement
 from protean.elements.element import info_of
-from protean.elements.handlers import CommandRoute, HandlerSpec
+from protean.elements.enricher import Enricher
+from protean.elements.handlers import CommandRoute, HandlerSpec, QueryRoute, SubscriberSpec
 from protean.elements.payload import PayloadElement
+from protean.elements.process_manager import ProcessManagerElement
 from protean.elements.projection import ProjectionElement
 from protean.elements.resolution import Catalogue, resolve
+from protean.elements.upcaster import Chain
 from protean.exceptions import ConfigurationError, UnknownTypeError
+from protean.message import MessageKind
 from protean.suggestion import did_you_mean
 
 
@@ -20,6 +24,7 @@ class Registry:
 
     def __init__(self) -> None:
         self._elements: dict[str, type] = {}
+        self._enrichers: dict[MessageKind, tuple[Enricher, ...]] = dict.fromkeys(MessageKind, ())
         self._catalogue: Catalogue | None = None
 
     def declare(self, cls: type) -> None:
@@ -33,6 +38,10 @@ class Registry:
             )
         self._elements[info.name] = cls
         self._catalogue = None
+
+    def enrich(self, enricher: Enricher) -> None:
+        """Take in a function that adds headers to messages."""
+        self._enrichers[enricher.kind] += (enricher,)
 
     def compile(self) -> None:
         """Resolve names and check how the elements fit together.
@@ -55,9 +64,24 @@ class Registry:
         return self._compiled.projections
 
     @property
+    def processes(self) -> tuple[type[ProcessManagerElement], ...]:
+        """The process managers."""
+        return self._compiled.processes
+
+    @property
     def handlers(self) -> tuple[HandlerSpec, ...]:
-        """Event handlers and projectors, in order of declaration."""
+        """Event handlers and projectors, in order of declaration, and process managers."""
         return self._compiled.handlers
+
+    @property
+    def consumers(self) -> tuple[HandlerSpec, ...]:
+        """All that have a consumer group: also whoever takes asynchronous commands, and subscribers."""
+        return self._compiled.consumers
+
+    @property
+    def subscribers(self) -> tuple[SubscriberSpec, ...]:
+        """The readers of foreign streams."""
+        return self._compiled.subscribers
 
     def handlers_of(self, category: str) -> tuple[HandlerSpec, ...]:
         """Those that listen to a stream category."""
@@ -78,13 +102,32 @@ class Registry:
             )
         return route
 
+    def query_route(self, query: type) -> QueryRoute:
+        """Who answers a query. Raises ConfigurationError when nobody does."""
+        route = self._compiled.query_routes.get(query)
+        if route is None:
+            raise ConfigurationError(
+                f"no query handler of this domain answers {query.__name__}; declare a class with "
+                f"@domain.query_handler(part_of=…) and a method marked @read({query.__name__}), and see that its "
+                "module is imported"
+            )
+        return route
+
     def message_type(self, name: str) -> type[PayloadElement]:
-        """The event or command of that name. Raises UnknownTypeError."""
+        """The event or command that has that name, or had it once. Raises UnknownTypeError."""
         cls = self._compiled.messages.get(name)
         if cls is None:
             suggestion = did_you_mean(name, self._compiled.messages)
             raise UnknownTypeError(f"this domain has no event or command called {name!r:.80}{suggestion}")
         return cls
+
+    def chain(self, message: type[PayloadElement]) -> Chain:
+        """The upcasters of an event or command, each under the version it starts from."""
+        return self._compiled.chains.get(message, {})
+
+    def enrichers(self, kind: MessageKind) -> tuple[Enricher, ...]:
+        """Those of events or of commands, in order of declaration."""
+        return self._enrichers[kind]
 
     def repository_class(self, aggregate: type) -> type | None:
         """The custom repository declared for an aggregate or projection."""

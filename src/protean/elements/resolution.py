@@ -9,11 +9,33 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, TypeVar
 
+from protean.elements.abstract import is_abstract
 from protean.elements.aggregate import AggregateElement
 from protean.elements.element import ElementInfo, ElementKind, StatefulElement, info_of
-from protean.elements.handlers import CommandRoute, HandlerSpec, Method, marked_methods
+from protean.elements.entity import EntityElement
+from protean.elements.handlers import (
+    ANY,
+    CommandRoute,
+    HandlerSpec,
+    Method,
+    QueryRoute,
+    SubscriberSpec,
+    command_category,
+    marked_methods,
+    steps_of,
+)
 from protean.elements.payload import PayloadElement
+from protean.elements.process_manager import ProcessManagerElement
 from protean.elements.projection import ProjectionElement
+from protean.elements.query import QueryElement
+from protean.elements.resolving.evolving import chains_of, names_of, with_aliases
+from protean.elements.resolving.parts import resolve_parts, root_of
+from protean.elements.resolving.reactions import command_consumers, listening, process_consumer, subscribers
+from protean.elements.resolving.reading import catch_all_of, events_of, route_queries
+from protean.elements.resolving.sourcing import category_of, check_applying, fact_providers, with_facts
+from protean.elements.services import aggregates_named
+from protean.elements.sourcing import EventSourcedElement
+from protean.elements.upcaster import Chain
 from protean.exceptions import ConfigurationError
 from protean.suggestion import did_you_mean
 
@@ -22,16 +44,21 @@ B = TypeVar("B")
 
 @dataclass(slots=True)
 class Catalogue:
-    """What lookups read. Built by `resolve`, not changed afterwards."""
+    """What lookups read. Built by `resolve`, not changed afterwards. `messages` are under their former names too."""
 
     aggregates: tuple[type[AggregateElement], ...] = ()
     projections: tuple[type[ProjectionElement], ...] = ()
     messages: dict[str, type[PayloadElement]] = field(default_factory=dict)
     routes: dict[type, CommandRoute] = field(default_factory=dict)
+    processes: tuple[type[ProcessManagerElement], ...] = ()
     handlers: tuple[HandlerSpec, ...] = ()
+    subscribers: tuple[SubscriberSpec, ...] = ()
+    consumers: tuple[HandlerSpec, ...] = ()
     handlers_of: dict[str, tuple[HandlerSpec, ...]] = field(default_factory=dict)
     repositories: dict[type, type] = field(default_factory=dict)
     providers: dict[str, str] = field(default_factory=dict)
+    chains: dict[type[PayloadElement], Chain] = field(default_factory=dict)
+    query_routes: dict[type, QueryRoute] = field(default_factory=dict)
 
 
 def resolve(elements: Mapping[str, type]) -> Catalogue:
@@ -56,12 +83,34 @@ class _Resolution:
         found = Catalogue(
             aggregates=tuple(c for c in self.elements.values() if issubclass(c, AggregateElement)),
             projections=tuple(c for c in self.elements.values() if issubclass(c, ProjectionElement)),
+            processes=tuple(c for c in self.elements.values() if issubclass(c, ProcessManagerElement)),
         )
+        resolve_parts(self.elements, self.problems)
         self._check_tables(found)
         for cls in self.elements.values():
-            if issubclass(cls, PayloadElement):
+            if issubclass(cls, QueryElement):
+                self._own_query(cls)
+            elif issubclass(cls, PayloadElement):
                 self._own_message(cls)
                 found.messages[cls.__name__] = cls
+        found.messages = with_aliases(found.messages, self.elements, self.problems)
+        check_applying(found.aggregates, found.messages, self.problems)
+        found.chains = chains_of(self.elements, found.messages, self.problems)
+        handlers = self._handlers(found)
+        handlers += [self._process(cls, found.messages) for cls in found.processes]
+        found.handlers = tuple(handlers)
+        found.subscribers = tuple(subscribers(self.elements.values()))
+        reading = (subscriber.handler for subscriber in found.subscribers)
+        found.consumers = (*handlers, *command_consumers(found.routes), *reading)
+        by_category = defaultdict(list)
+        for spec in found.consumers:
+            for category in spec.categories:
+                by_category[category].append(spec)
+        found.handlers_of = {category: tuple(specs) for category, specs in by_category.items()}
+        return found
+
+    def _handlers(self, found: Catalogue) -> list[HandlerSpec]:
+        """Event handlers and projectors; who handles commands and queries, and keeps what, goes into `found`."""
         handlers: list[HandlerSpec] = []
         for cls in self.elements.values():
             match info_of(cls).kind:
@@ -69,20 +118,24 @@ class _Resolution:
                     self._route_commands(cls, found.routes)
                 case ElementKind.EVENT_HANDLER | ElementKind.PROJECTOR:
                     handlers.append(self._handler(cls))
+                case ElementKind.DOMAIN_SERVICE | ElementKind.APPLICATION_SERVICE:
+                    for reference in aggregates_named(cls) or (None,):
+                        self._element(cls, "part_of", reference, AggregateElement)
                 case ElementKind.REPOSITORY:
                     self._repository(cls, found.repositories)
-        by_category = defaultdict(list)
-        for spec in handlers:
-            for category in spec.categories:
-                by_category[category].append(spec)
-        found.handlers = tuple(handlers)
-        found.handlers_of = {category: tuple(specs) for category, specs in by_category.items()}
-        return found
+                case ElementKind.QUERY_HANDLER:
+                    projection = self._element(cls, "part_of", info_of(cls).part_of, ProjectionElement)
+                    answers = self._methods(cls, ElementKind.QUERY)
+                    route_queries(cls, projection, answers, found.query_routes, self.problems)
+        return handlers
 
     def _check_tables(self, found: Catalogue) -> None:
         tables: dict[tuple[str, str], type] = {}
         categories: dict[str, type] = {}
-        for cls in (*found.aggregates, *found.projections):
+        entities = (cls for cls in self.elements.values() if issubclass(cls, EntityElement) and _has_table(cls))
+        for cls in (*found.aggregates, *entities, *found.projections, *found.processes):
+            if issubclass(cls, EventSourcedElement):
+                continue  # it has no table
             info = cls.__protean__
             other = tables.setdefault((info.provider, info.schema_name), cls)
             if other is not cls:
@@ -90,7 +143,7 @@ class _Resolution:
                     f"{other.__name__} and {cls.__name__} share the table `{info.schema_name}`; "
                     "give one another schema_name"
                 )
-        for aggregate in found.aggregates:
+        for aggregate in (*found.aggregates, *found.processes):
             category = aggregate.__protean__.stream_category
             if (other := categories.setdefault(category, aggregate)) is not aggregate:
                 self.problems.append(
@@ -98,11 +151,18 @@ class _Resolution:
                     "give one another stream_category"
                 )
             found.providers[category] = aggregate.__protean__.provider
+            found.providers[command_category(category)] = aggregate.__protean__.provider
+        found.providers.update(fact_providers(found.aggregates))
 
     def _own_message(self, cls: type[PayloadElement]) -> None:
         aggregate = self._element(cls, "part_of", cls.__protean__.part_of, AggregateElement)
         if aggregate is not None:
             cls.__protean__ = replace(cls.__protean__, part_of=aggregate)
+
+    def _own_query(self, cls: type[QueryElement]) -> None:
+        projection = self._element(cls, "part_of", cls.__protean__.part_of, ProjectionElement)
+        if projection is not None:
+            cls.__protean__ = replace(cls.__protean__, part_of=projection)
 
     def _route_commands(self, cls: type, routes: dict[type, CommandRoute]) -> None:
         aggregate = self._element(cls, "part_of", info_of(cls).part_of, AggregateElement)
@@ -122,6 +182,10 @@ class _Resolution:
         if projector:
             projection = self._element(cls, "projector_for", info.options.get("projector_for"), ProjectionElement)
         methods = self._methods(cls, ElementKind.EVENT)
+        categories = self._categories(cls, info, list(methods))
+        if (catch_all := catch_all_of(cls, self.problems)) is not None:
+            others = events_of(cls, categories, self.elements, self.problems)
+            methods = {**dict.fromkeys(others, catch_all), **methods}
         for event in methods:
             source = event.__protean__.part_of
             if projection is None or not isinstance(source, type) or not issubclass(source, AggregateElement):
@@ -138,12 +202,17 @@ class _Resolution:
             kind=info.kind,
             cls=cls,
             sequenced=info.options.get("sequenced", projector),
-            categories=self._categories(cls, info, list(methods)),
-            methods=MappingProxyType({event.__name__: method for event, method in methods.items()}),
+            categories=categories,
+            methods=MappingProxyType({name: method for event, method in methods.items() for name in names_of(event)}),
             projection=projection,
             subscription_type=info.options.get("subscription_type"),
             subscription_config=MappingProxyType(dict(info.options.get("subscription_config") or {})),
         )
+
+    def _process(self, cls: type[ProcessManagerElement], messages: dict[str, type[PayloadElement]]) -> HandlerSpec:
+        methods = self._methods(cls, ElementKind.EVENT)
+        categories = self._categories(cls, listening(cls.__protean__), list(methods))
+        return process_consumer(cls, methods, categories, messages, self.problems)
 
     def _categories(self, cls: type, info: ElementInfo, events: list[type[PayloadElement]]) -> tuple[str, ...]:
         """The streams named by the options; without any, those of the events handled."""
@@ -156,7 +225,8 @@ class _Resolution:
             aggregate = self._element(cls, option, source, AggregateElement)
             if aggregate is not None:
                 named.append(aggregate.__protean__.stream_category)
-        told = {event: _category_of(event) for event in events}
+        told = {event: category_of(event) for event in events}
+        named = with_facts(named, events)
         if not named and not sources:
             named = [category for category in told.values() if category is not None]
         for event, category in told.items():
@@ -174,20 +244,27 @@ class _Resolution:
         if not marked:
             self.problems.append(f"{cls.__name__} handles nothing; mark its methods with @handle")
         for name, message, method in marked:
+            if message == ANY and kind is ElementKind.EVENT:
+                continue
             found = self._element(cls, f"@handle on {name}", message, PayloadElement)
             if found is None:
                 continue
             if found.__protean__.kind is not kind:
                 self.problems.append(
                     f"{cls.__name__}.{name} handles the {found.__protean__.kind} {found.__name__}; "
-                    f"here only {kind}s are handled"
+                    f"here only {'queries' if kind is ElementKind.QUERY else f'{kind}s'} are handled"
+                )
+            elif steps_of(method) and not issubclass(cls, ProcessManagerElement):
+                self.problems.append(
+                    f"{cls.__name__}.{name} says `correlate`, which only a process manager has a use for; "
+                    f"{cls.__name__} is declared with @domain.{info_of(cls).kind.name.lower()}"
                 )
             elif inspect.isgeneratorfunction(method) or inspect.isasyncgenfunction(method):
                 self.problems.append(f"{cls.__name__}.{name} is a generator: it would run when nobody is looking")
-            elif kind is ElementKind.COMMAND and inspect.iscoroutinefunction(method):
-                self.problems.append(
-                    f"{cls.__name__}.{name} is async; a command is handled where it is processed, in plain code"
-                )
+            elif kind is not ElementKind.EVENT and inspect.iscoroutinefunction(method):
+                where = "a command is handled where it is processed"
+                where = "a query is answered where it is dispatched" if kind is ElementKind.QUERY else where
+                self.problems.append(f"{cls.__name__}.{name} is async; {where}, in plain code")
             elif found in methods:
                 self.problems.append(
                     f"{found.__name__} has two methods in {cls.__name__}, {names[found]} and {name}; keep one"
@@ -215,6 +292,11 @@ class _Resolution:
             return None
         name = reference if isinstance(reference, str) else getattr(reference, "__name__", repr(reference))
         found = self.elements.get(name)
+        if is_abstract(reference):
+            self.problems.append(
+                f"{info_of(cls)}: `{option}` names {name}, which is abstract; name a class that inherits from it"
+            )
+            return None
         if found is None or not (isinstance(reference, str) or found is reference):
             known = [known for known, element in self.elements.items() if issubclass(element, base)]
             self.problems.append(
@@ -230,15 +312,15 @@ class _Resolution:
         return found
 
 
+def _has_table(entity: type[EntityElement]) -> bool:
+    """An event-sourced aggregate has none, and neither have its parts."""
+    root = root_of(entity)
+    return root is not None and not issubclass(root, EventSourcedElement)
+
+
 _NOUNS: Final[dict[type, str]] = {
     AggregateElement: "an aggregate",
     ProjectionElement: "a projection",
     StatefulElement: "an aggregate or projection",
     PayloadElement: "an event or command",
 }
-
-
-def _category_of(event: type[PayloadElement]) -> str | None:
-    """The stream an event travels in; None while its aggregate is unknown, which is reported already."""
-    owner = event.__protean__.part_of
-    return info_of(owner).stream_category if isinstance(owner, type) else None

@@ -7,8 +7,10 @@ from typing import Any, TypeVar
 
 import pydantic
 
+from protean.elements.associations import fill, parts_of_rows, refill_parts, rows_of_parts
 from protean.elements.complaints import complaints
 from protean.elements.element import StatefulElement, history
+from protean.elements.embedding import taken_apart, values_of
 from protean.exceptions import DeserializationError, ValidationError
 
 S = TypeVar("S", bound=StatefulElement)
@@ -33,6 +35,10 @@ def state_of(element: StatefulElement) -> dict[str, Any]:
                 row[column] = dump(row[column])
             except pydantic.ValidationError as error:
                 raise ValidationError(complaints(error, info.name, info.fields, within=name)) from None
+    for embedded in info.columns.embedded:
+        row |= taken_apart(embedded, values[embedded.name])
+    if info.associations:
+        row |= rows_of_parts(element, state_of)
     return row
 
 
@@ -48,29 +54,29 @@ def restore(cls: type[S], row: Mapping[str, Any], version: int = -1) -> S:
     _set(element, "__pydantic_fields_set__", set())
     _set(element, "__pydantic_extra__", None)
     _set(element, "__pydantic_private__", history(row, version))
+    if cls.__protean__.associations:
+        fill(element, parts_of_rows(cls, row, restore))
     return element
 
 
 def refill(element: StatefulElement, row: Mapping[str, Any]) -> None:
     """Give the object the values of its row as it is now, whatever it held."""
-    _set(element, "__dict__", _values(type(element), row))
+    values, parts = _values(type(element), row), parts_of_rows(type(element), row, restore)
+    element.__dict__.update(values)
+    refill_parts(element, parts)
     set_loaded_row(element, row)
 
 
 def _values(cls: type[StatefulElement], row: Mapping[str, Any]) -> dict[str, Any]:
     info = cls.__protean__
     try:
-        values = {name: row[column] for name, column in info.columns.names}
-        for name, load in info.columns.loads:
-            if values[name] is not None:
-                values[name] = load(values[name])
+        return values_of(info.columns, row)
     except KeyError as error:
         raise DeserializationError(
             f"a row of {info.schema_name} has no column {error}, which {info.name} declares"
         ) from None
     except ValueError as error:
         raise DeserializationError(f"a row of {info.schema_name} does not fit {info.name}: {error}") from None
-    return values
 
 
 def loaded_row(element: StatefulElement) -> Mapping[str, Any] | None:

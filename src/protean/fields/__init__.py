@@ -6,6 +6,7 @@ name: str = String(max_length=50)    # … or both, which type checkers understa
 name: str                            # … or a plain annotation
 """
 
+from protean.fields.associations import HasMany, HasOne, Reference
 from protean.fields.functions import (
     Auto,
     Boolean,
@@ -17,8 +18,12 @@ from protean.fields.functions import (
     Identifier,
     Integer,
     List,
+    Method,
+    Nested,
+    Status,
     String,
     Text,
+    ValueObject,
 )
 from protean.fields.spec import FieldKind, FieldSpec
 
@@ -32,9 +37,16 @@ __all__ = [
     "FieldKind",
     "FieldSpec",
     "Float",
+    "HasMany",
+    "HasOne",
     "Identifier",
     "Integer",
     "List",
+    "Method",
+    "Nested",
+    "Reference",
+    "Status",
     "String",
     "Text",
+    "ValueObject",
 ]

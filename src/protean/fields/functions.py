@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, Literal, TypedDict, Unpack
 
 from protean.exceptions import ConfigurationError
-from protean.fields.annotations import spec_of_annotation
-from protean.fields.spec import MISSING, TEXTUAL, FieldKind, FieldSpec, Validator, new_identity
+from protean.fields.annotations import kind_of_values, spec_of_annotation
+from protean.fields.spec import MISSING, TEXTUAL, Embeddable, FieldKind, FieldSpec, Validator, new_identity
 from protean.suggestion import did_you_mean
 
 
@@ -120,6 +122,52 @@ def Dict(content_type: Any = None, **options: Unpack[Options]) -> Any:
     return _field(FieldKind.DICT, options, content=_content(content_type))
 
 
+def ValueObject(value: type, **options: Unpack[Options]) -> Any:
+    """A value object, kept in a column for each of its fields: `price` in `price_amount` and `price_currency`.
+
+    Left out, all of them are null. In commands, events and other value objects it is a JSON object.
+    """
+    return _field(FieldKind.VALUE, options, value=_value_class("ValueObject()", value))
+
+
+def Nested(value: type, **options: Unpack[Options]) -> Any:
+    """A value object, kept as a JSON object in one column: it cannot be asked for by its fields."""
+    return _field(FieldKind.OBJECT, options, value=_value_class("Nested()", value))
+
+
+def Status(
+    states: Any,
+    *,
+    transitions: Mapping[Any, Iterable[Any]] | None = None,
+    **options: Unpack[Options],
+) -> Any:
+    """A member of an Enum that changes step by step: `transitions={Order.DRAFT: [Order.PLACED], …}`.
+
+    A state that `transitions` has no moves for is final. Without `transitions`, every move is allowed. A new object may
+    begin in any state, and None may become any.
+    """
+    given: object = states  # not every caller has a type checker
+    if not (isinstance(given, type) and issubclass(given, Enum)):
+        raise ConfigurationError(f"Status() takes an Enum class, not {states!r:.80}")
+    if "choices" in options:
+        raise ConfigurationError(f"status field: the choices are the members of {states.__name__}; take `choices` away")
+    kind = kind_of_values(states, [state.value for state in states])
+    return replace(_field(kind, options), enum=states, transitions=_transitions(states, transitions))
+
+
+def Method(
+    name: Any,
+    *,
+    init: Literal[False] = False,  # noqa: ARG001 -- tells type checkers that it is not given to the constructor
+    description: str | None = None,
+) -> Any:
+    """What the method of that name returns: read like a field, computed each time, and not stored."""
+    given: object = name  # not every caller has a type checker
+    if not isinstance(given, str) or not given.isidentifier():
+        raise ConfigurationError(f"Method() takes the name of a method of its class, not {name!r:.80}")
+    return FieldSpec(kind=FieldKind.METHOD, method=name, description=description)
+
+
 FIELD_FUNCTIONS = (
     String,
     Text,
@@ -133,6 +181,10 @@ FIELD_FUNCTIONS = (
     DateTime,
     List,
     Dict,
+    ValueObject,
+    Nested,
+    Status,
+    Method,
 )
 
 
@@ -167,5 +219,49 @@ def _choices(choices: type[Enum] | Iterable[Any]) -> tuple[Any, ...]:
 def _content(content_type: Any) -> FieldSpec | None:
     if content_type is None:
         return None
-    spec = content_type() if content_type in FIELD_FUNCTIONS else content_type
-    return spec if isinstance(spec, FieldSpec) else spec_of_annotation(spec)
+    if content_type in (ValueObject, Nested, Status, Method):
+        raise ConfigurationError(f"{content_type.__name__} is a function; write {content_type.__name__}(…)")
+    if content_type in FIELD_FUNCTIONS:
+        spec = content_type()
+    elif isinstance(content_type, str):
+        spec = _value_class("a list or dict", content_type)
+    else:
+        spec = content_type
+    spec = spec if isinstance(spec, FieldSpec) else spec_of_annotation(spec)
+    if spec.kind is FieldKind.METHOD:
+        raise ConfigurationError("a list or dict holds values, not a Method()")
+    # Nobody means that a list of prices may hold None; and there are no columns that it would leave empty.
+    return replace(spec, required=True) if spec.value is not None else spec
+
+
+def _value_class(where: str, given: object) -> type[Embeddable]:
+    if isinstance(given, type) and issubclass(given, Embeddable):
+        return given
+    if isinstance(given, str):
+        raise ConfigurationError(
+            f"{where} takes the class, not its name {given!r:.50}; declare the value object before it"
+        )
+    raise ConfigurationError(f"{where} takes a class declared with @domain.value_object, not {given!r:.80}")
+
+
+def _transitions(
+    states: Any, transitions: Mapping[Any, Iterable[Any]] | None
+) -> Mapping[Enum, tuple[Enum, ...]] | None:
+    if transitions is None:
+        return None
+    moves = {_state(states, before): after for before, after in transitions.items()}
+    for before, after in moves.items():
+        if isinstance(after, str | Enum):
+            raise ConfigurationError(f"status field: the moves from {before.name} must be a list, not {after!r:.50}")
+    named = {before: tuple(_state(states, state) for state in after) for before, after in moves.items()}
+    return MappingProxyType({state: named.get(state, ()) for state in states})
+
+
+def _state(states: type[Enum], given: object) -> Enum:
+    try:
+        return states(given)
+    except ValueError:
+        known = ", ".join(state.name for state in states)
+        raise ConfigurationError(
+            f"status field: {given!r:.50} is no member of {states.__name__}; there are {known}"
+        ) from None

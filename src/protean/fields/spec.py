@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Self
 
 from protean.exceptions import ConfigurationError
 
@@ -25,6 +26,9 @@ class FieldKind(StrEnum):
     DATETIME = "datetime"
     LIST = "list"
     DICT = "dict"
+    VALUE = "value object"  # in the owner's table a column for each of its fields, elsewhere a JSON object
+    OBJECT = "object"  # a value object that is a JSON object everywhere
+    METHOD = "method"  # computed when it is read, and not stored
 
 
 class Missing(Enum):
@@ -36,7 +40,10 @@ class Missing(Enum):
 MISSING: Final = Missing.MISSING
 
 TEXTUAL: Final = frozenset({FieldKind.STRING, FieldKind.TEXT, FieldKind.IDENTIFIER})
-NESTED: Final = frozenset({FieldKind.LIST, FieldKind.DICT})
+#: What a table keeps as JSON.
+NESTED: Final = frozenset({FieldKind.LIST, FieldKind.DICT, FieldKind.OBJECT})
+#: What holds a value object.
+VALUES: Final = frozenset({FieldKind.VALUE, FieldKind.OBJECT})
 
 Validator = Callable[[Any], object]
 
@@ -48,7 +55,10 @@ class FieldSpec:
     `required` refuses None (a column: NOT NULL); `default` is a value or a function without arguments.
     `enum`, where given, is the class whose members the field holds; `choices` are plain values.
     `content` describes the items of a list or the values of a dict; without it they are any JSON.
-    `column` is where storage keeps it, when that is not the field's own name.
+    `value` is the class of a value object, `method` the name of what computes a METHOD.
+    `transitions` are the moves allowed from each member of `enum`; without them all are.
+    `column` is where storage keeps it, when that is not the field's own name; of a value object, what the names of its
+    columns begin with.
     """
 
     kind: FieldKind
@@ -63,6 +73,9 @@ class FieldSpec:
     min_value: Any = None
     max_value: Any = None
     content: FieldSpec | None = None
+    value: type[Embeddable] | None = None
+    method: str = ""
+    transitions: Mapping[Enum, tuple[Enum, ...]] | None = None
     validators: tuple[Validator, ...] = ()
     description: str | None = None
     column: str | None = None
@@ -83,9 +96,35 @@ class FieldSpec:
             problems.append("only texts and integers can identify something")
         if self.identifier and self.default is not MISSING and not callable(self.default):
             problems.append("an identifier cannot have the same default for all; pass a function")
-        if self.unique and self.kind in NESTED:
-            problems.append("unique is for single values, not for lists and dicts")
+        if self.unique and self.kind in NESTED | VALUES:
+            problems.append(
+                "unique is for single values, not for lists and dicts"
+                if self.kind not in VALUES
+                else "unique is for single values; say it in the value object, of the field that is"
+            )
         return problems
+
+
+class Embeddable(ABC):
+    """What a class must be for its instances to be held in fields: immutable, equal by content, made of fields."""
+
+    __slots__ = ()
+
+    #: Its fields, by name.
+    __embedded__: ClassVar[Mapping[str, FieldSpec]]
+
+    @classmethod
+    @abstractmethod
+    def __from_stored__(cls, data: Mapping[str, Any]) -> Self:
+        """The value that was stored as that JSON object. It is trusted: it passed validation on its way in.
+
+        Raises ValueError for what an enum or a type does not know (any more).
+        """
+
+    @classmethod
+    @abstractmethod
+    def __from_columns__(cls, row: Mapping[str, Any]) -> Self:
+        """The value whose fields are in these columns, called as in a table of its own; trusted too."""
 
 
 def new_identity() -> str:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
+from protean.fields.frozen import FrozenDict, FrozenList, frozen_json
 from protean.fields.spec import NESTED, TEXTUAL, FieldKind, FieldSpec, Validator
 
 #: Matches every text without NUL, which PostgreSQL cannot store. Checked in Rust, in some ten nanoseconds.
@@ -39,30 +40,51 @@ _TYPES: Final[dict[FieldKind, Any]] = {
     FieldKind.DATETIME: dt.datetime,
 }
 
+_FROZEN: Final[dict[FieldKind, Any]] = {FieldKind.LIST: FrozenList, FieldKind.DICT: FrozenDict}
 
-def annotation_of(spec: FieldSpec) -> Any:
-    """The annotation pydantic validates a field's values by."""
+
+def annotation_of(spec: FieldSpec, *, frozen: bool = False) -> Any:
+    """The annotation pydantic validates a field's values by. `frozen`: lists and dicts in it never change."""
     metadata: list[Any] = [*_rules(spec), *_choices(spec)]
     metadata += [AfterValidator(_checking(validator)) for validator in spec.validators]
-    annotation = _type(spec)
+    return _annotated(spec, _type(spec, frozen=frozen), [*metadata, *_freezing(spec, frozen=frozen)])
+
+
+def stored_annotation_of(spec: FieldSpec, *, frozen: bool = False) -> Any:
+    """The same for what comes out of storage: without the rules, which may have become stricter since."""
+    plain = FieldSpec(kind=spec.kind, required=spec.required, enum=spec.enum, content=spec.content, value=spec.value)
+    metadata = [*_rules(plain), *_freezing(plain, frozen=frozen)]
+    return _annotated(plain, _type(plain, frozen=frozen, stored=True), metadata)
+
+
+def _annotated(spec: FieldSpec, annotation: Any, metadata: list[Any]) -> Any:
     for item in metadata:
         annotation = Annotated[annotation, item]
     return annotation if spec.required else annotation | None
 
 
-def _type(spec: FieldSpec) -> Any:
+def _type(spec: FieldSpec, *, frozen: bool, stored: bool = False) -> Any:
     if spec.enum is not None:
         return spec.enum
+    if spec.value is not None:
+        return Annotated[dict[str, Any], AfterValidator(spec.value.__from_stored__)] if stored else spec.value
     if spec.kind not in NESTED:
         return _TYPES[spec.kind]
-    content = Any if spec.content is None else annotation_of(spec.content)
+    of_content = stored_annotation_of if stored else annotation_of
+    content = Any if spec.content is None else of_content(spec.content, frozen=frozen)
     key = Annotated[str, StringConstraints(pattern=NO_NUL)]
     return list[content] if spec.kind is FieldKind.LIST else dict[key, content]  # type: ignore[valid-type]  # made, not written
 
 
+def _freezing(spec: FieldSpec, *, frozen: bool) -> list[Any]:
+    if not frozen or spec.kind not in _FROZEN:
+        return []
+    return [AfterValidator(_FROZEN[spec.kind] if spec.content is not None else frozen_json)]
+
+
 def _rules(spec: FieldSpec) -> list[Any]:
     bounds = Field(ge=spec.min_value, le=spec.max_value)
-    if spec.enum is not None:
+    if spec.enum is not None or spec.value is not None:
         return []
     if spec.kind in TEXTUAL:
         return _text_rules(spec)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from protean import crash
 from protean.handle.failing import failed_again, first_failure
 from protean.handle.invocation import HandlerFailed, Invocation
@@ -21,14 +23,24 @@ _VERDICTS = {
 
 
 class DeduplicatedHandling:
+    """`keeps_payload`: what fails is kept with its bytes, for it is in no log."""
+
     def __init__(
-        self, domain: ActiveDomain, handler: str, provider: str, invocation: Invocation, policy: RetryPolicy
+        self,
+        domain: ActiveDomain,
+        handler: str,
+        provider: str,
+        invocation: Invocation,
+        policy: RetryPolicy,
+        *,
+        keeps_payload: bool = False,
     ) -> None:
         self._domain = domain
         self._handler = handler
         self._provider = provider
         self._invocation = invocation
         self._policy = policy
+        self._keeps_payload = keeps_payload
 
     def single(self, delivery: Delivery, message: Message) -> Outcome:
         """Handle the message unless it was handled before; record the failure if there is one."""
@@ -44,6 +56,8 @@ class DeduplicatedHandling:
         Of a copy that is delivered once more, the story that is written down already goes on as it was.
         """
         failure = first_failure(self._handler, message, delivery, error, self._policy)
+        if self._keeps_payload:
+            failure = replace(failure, raw=delivery.payload)
         with UnitOfWork(self._domain) as unit:
             failures = unit.transaction(self._provider).failures
             known = failures.find(FailureFilter(handlers=(self._handler,), message_id=message.id), 1)

@@ -9,11 +9,12 @@ from datetime import timedelta
 
 from protean import codec
 from protean.clock import utc_now
+from protean.elements.element import ElementKind
 from protean.elements.handlers import HandlerSpec
 from protean.exceptions import DatabaseError, DeserializationError, HandlerDiedError, HistoryRemovedError
 from protean.handle.breaker import Breaker, Passing
 from protean.handle.deduplicated import DeduplicatedHandling
-from protean.handle.failing import blames_the_handler, failed_again, unreadable
+from protean.handle.failing import blames_the_handler, failed_again, refuses, unreadable
 from protean.handle.interruptions import Interruptions
 from protean.handle.invocation import HandlerFailed, Invocation
 from protean.handle.retry import RetryPolicy
@@ -107,7 +108,10 @@ class Executor:
     def _handling(self, policy: RetryPolicy) -> Handling:
         name = self._handler.name
         if not self._handler.sequenced:
-            return DeduplicatedHandling(self._domain, name, self._provider, self._invocation, policy)
+            foreign = self._handler.kind is ElementKind.SUBSCRIBER
+            return DeduplicatedHandling(
+                self._domain, name, self._provider, self._invocation, policy, keeps_payload=foreign
+            )
         return SequencedHandling(
             self._domain,
             handler=name,
@@ -158,7 +162,9 @@ class Executor:
 
     def _heed_failure(self, failure: Failure, handling: Handling) -> None:
         self._interruptions.over(failure.message_id, applied=False)
-        run = self._breaker.failed(failure, trial=handling is self._trial) if blames_the_handler(failure) else ()
+        commands = self._handler.kind is ElementKind.COMMAND_HANDLER
+        blamed = blames_the_handler(failure) and not (commands and refuses(failure))
+        run = self._breaker.failed(failure, trial=handling is self._trial) if blamed else ()
         if run:
             self._forgive(run)
 
@@ -184,7 +190,7 @@ class Executor:
         return left
 
     def _tried(self, failure: Failure, handling: Handling) -> Failure | None:
-        if failure.raw is not None:
+        if failure.raw is not None and not failure.message_type:  # nobody could tell what it is
             return self._reread(failure, failure.raw)
         before = failure.attempts - 1
         if self._policy.exhausted(before) and failure.discarded_by is None:
@@ -193,7 +199,7 @@ class Executor:
         try:
             if isinstance(handling, SequencedHandling):
                 return repeating(lambda: handling.retry(failure))
-            message = self._from_log(failure.message_id)
+            message = self._again(failure)
             return repeating(lambda: handling.retry(failure, message))
         except (*UNREADABLE, *CONFLICTS) as error:
             return self._supersede(failure, failed_again(failure, error, self._policy))
@@ -208,7 +214,7 @@ class Executor:
         if delivery.payload is None:
             return Outcome(Verdict.HANDLED, "", "trimmed entry")
         try:
-            message = codec.decode(delivery.payload)
+            message = self._decoded(delivery)
         except DeserializationError as error:
             failure = unreadable(self._handler.name, delivery, error)
             with UnitOfWork(self._domain) as unit:
@@ -269,7 +275,13 @@ class Executor:
                 unit.transaction(self._provider).failures.remove(failure.handler, failure.message_id)
         return read.failure
 
-    def _from_log(self, message_id: str) -> Message:
+    def _decoded(self, delivery: Delivery) -> Message:
+        """The message of a delivery. Raises DeserializationError."""
+        return codec.decode(delivery.payload or b"")
+
+    def _again(self, failure: Failure) -> Message:
+        """The message that a failure is about. Raises HistoryRemovedError, DeserializationError."""
+        message_id = failure.message_id
         transaction = self._domain.database(self._provider).transaction()
         try:
             found = transaction.log.find([message_id])

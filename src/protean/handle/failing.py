@@ -28,6 +28,8 @@ TRACEBACK_LENGTH = 8_000
 PASSING = (UnknownTypeError, TransientDatabaseError)
 #: What no repetition mends.
 HOPELESS = (DeserializationError, HistoryRemovedError)
+#: How a command handler says no.
+_REFUSALS = frozenset({"ValidationError", "InvalidOperationError", "ObjectNotFoundError"})
 _SAYS_NOTHING_OF_THE_HANDLER = frozenset(error.__name__ for error in (*PASSING, *HOPELESS, HandlerDiedError))
 
 
@@ -83,6 +85,11 @@ def failed_again(failure: Failure, error: BaseException, policy: RetryPolicy) ->
 def blames_the_handler(failure: Failure) -> bool:
     """Whether the failure says something about the handler, or what it needs, rather than about the message."""
     return failure.error_type not in _SAYS_NOTHING_OF_THE_HANDLER
+
+
+def refuses(failure: Failure) -> bool:
+    """Whether a command was refused: its handler is well, and says no."""
+    return failure.error_type in _REFUSALS
 
 
 def archived(failure: Failure) -> Failure:

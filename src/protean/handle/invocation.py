@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Any
 
 from protean import crash
+from protean.elements.element import ElementKind
 from protean.elements.handlers import HandlerSpec, Method
-from protean.elements.payload import decode
-from protean.exceptions import InvalidOperationError, SessionLostError, UnknownTypeError
+from protean.exceptions import InvalidOperationError, SessionLostError
 from protean.handle import underway
 from protean.handle.interruptions import BUDGET, Interruptions
-from protean.message import Message
+from protean.handle.processes import Processes
+from protean.message import Message, MessageKind
+from protean.write.command_results import keep_result
 from protean.write.conflicts import CONFLICTS, INFRASTRUCTURE
-from protean.write.context import ActiveDomain, Cause, active, caused_by
+from protean.write.context import ActiveDomain, active, caused_by
+from protean.write.messages import cause_of
+from protean.write.reading import payload_of
 from protean.write.unit_of_work import UnitOfWork
 
 
@@ -32,6 +36,12 @@ class HandlerFailed(Exception):  # noqa: N818  # it carries a failure through a 
         super().__init__(str(error))
 
 
+class _Underway(threading.local):
+    """What the transaction of this thread has called the handler with; None: it is somebody else's."""
+
+    messages: list[Message] | None = None
+
+
 class Invocation:
     """Calls the methods of one handler class, with a new instance for every message.
 
@@ -42,7 +52,8 @@ class Invocation:
         self._domain = domain
         self._handler = handler
         self._interruptions = interruptions
-        self._transaction = threading.local()
+        self._transaction = _Underway()
+        self._processes = None if handler.process is None else Processes(domain, handler, handler.process)
 
     @property
     def wary(self) -> bool:
@@ -55,15 +66,17 @@ class Invocation:
 
         Raises HandlerFailed in place of SessionLostError when too many sessions have ended under the same message.
         """
-        called = self._transaction.called = list[Message]()
+        messages = self._transaction.messages = list[Message]()
         try:
             with UnitOfWork(self._domain) as unit:
                 yield unit
         except SessionLostError as error:
-            if not self._interruptions.too_many(called):
+            if not self._interruptions.too_many(messages):
                 raise
             error.add_note(f"{BUDGET} sessions have ended, one after the other, while the handler had this message")
-            raise HandlerFailed(called[-1], error) from error
+            raise HandlerFailed(messages[-1], error) from error
+        finally:
+            self._transaction.messages = None
 
     def wants(self, message_type: str) -> bool:
         """Whether the handler has a method for that type; otherwise the message costs it nothing."""
@@ -72,25 +85,23 @@ class Invocation:
     def call(self, unit: UnitOfWork, message: Message) -> bool:
         """Call the method for the message, if there is one; whether there was. Raises HandlerFailed.
 
-        `unit` is that of `unit_of_work`, in which its effects are. Whatever the handler leaves in context
-        variables, a priority in a generator it has not exhausted for one, is gone afterwards: it runs in a copy.
+        `unit` is that of `unit_of_work`, or one of the caller's own, in which its effects are. Whatever the handler
+        leaves in context variables, a priority in a generator it has not exhausted for one, is gone afterwards: it
+        runs in a copy.
         """
         method = self._handler.methods.get(message.type)
         if method is None:
             return False
-        self._transaction.called.append(message)
+        if self._transaction.messages is not None:
+            self._transaction.messages.append(message)
         copy_context().run(self._run, unit, method, message)
         return True
 
     def _run(self, unit: UnitOfWork, method: Method, message: Message) -> None:
-        cause = Cause(message.id, message.correlation_id or message.id, message.headers)
-        with active(self._domain), caused_by(cause, message.priority):
+        with caused_by(cause_of(message), message.priority), active(self._domain):
             underway.begin(self._handler.name, message.id)
             try:
-                result = method(self._handler.cls(), self._payload(message))
-                if inspect.iscoroutine(result):
-                    _finish(result)
-                _refuse_generator(result)
+                self._act(unit, method, message)
                 crash.point("sub.mid_handler")
                 unit.collect()
             except (*INFRASTRUCTURE, *CONFLICTS, KeyboardInterrupt):
@@ -100,14 +111,27 @@ class Invocation:
             finally:
                 underway.end()
 
-    def _payload(self, message: Message) -> Any:
-        cls = self._domain.registry.message_type(message.type)
-        known = cls.__protean__.version
-        if message.version > known:
-            raise UnknownTypeError(
-                f"{message.type} has version {message.version}, this process knows {known}: it waits for a newer one"
-            )
-        return decode(cls, message.data)
+    def _act(self, unit: UnitOfWork, method: Method, message: Message) -> None:
+        if self._handler.kind is ElementKind.SUBSCRIBER:
+            called(method, self._handler.cls(), dict(message.data))
+            return
+        payload = payload_of(self._domain.registry, message)
+        if self._processes is not None:
+            self._processes.handle(unit, message, payload, called)
+            return
+        result = called(method, self._handler.cls(), payload)
+        if message.kind is MessageKind.COMMAND:
+            keep_result(self._domain, unit, message, result)
+
+
+def called(method: Callable[..., Any], *arguments: Any) -> Any:
+    """What a method returns; an `async def` one has ended when this does, and returns nothing."""
+    result = method(*arguments)
+    if inspect.iscoroutine(result):
+        _finish(result)
+        return None
+    _refuse_generator(result)
+    return result
 
 
 _runners = threading.local()

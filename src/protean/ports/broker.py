@@ -77,8 +77,11 @@ class Subscriber(Protocol):
         """This consumer's own pending entries with an id above `after` ("0" for the first)."""
         ...
 
-    def ack(self, stream: str, group: str, ids: Sequence[str]) -> None:
-        """Acknowledge, and trim the head of the stream up to what some group still needs, in one step."""
+    def ack(self, stream: str, group: str, ids: Sequence[str], *, trim: bool = True) -> None:
+        """Acknowledge, and trim the head of the stream up to what some group still needs, in one step.
+
+        Without `trim` the stream stays as it is: somebody else's, who may have other uses for it.
+        """
         ...
 
 

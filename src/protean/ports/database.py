@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
+from protean.ports.command_results import CommandResults
 from protean.ports.idempotency import IdempotencyKeys
 from protean.ports.log import Log
 from protean.ports.outbox import Outbox
 from protean.ports.progress import Failures, Inbox, Positions
+from protean.ports.rebuilding import Rebuilding, Shadows
 from protean.ports.recovery import Recovery
 from protean.ports.rows import Rows, Table
+from protean.ports.timeouts import Timeouts
 
 
 class Transaction(Protocol):
@@ -39,6 +42,19 @@ class Transaction(Protocol):
     @property
     def idempotency_keys(self) -> IdempotencyKeys: ...
 
+    @property
+    def rebuilding(self) -> Rebuilding: ...
+
+    def with_rows(self, rows: Rows) -> Transaction:
+        """The same transaction, whose rows are read and written through `rows`."""
+        ...
+
+    @property
+    def command_results(self) -> CommandResults: ...
+
+    @property
+    def timeouts(self) -> Timeouts: ...
+
     def commit(self) -> None:
         """Make it durable. When this raises DatabaseUnavailableError the outcome is unknown."""
         ...
@@ -56,6 +72,9 @@ class Database(Protocol):
 
     @property
     def recovery(self) -> Recovery: ...
+
+    @property
+    def shadows(self) -> Shadows: ...
 
     def transaction(self) -> Transaction:
         """A transaction that takes a connection with its first statement."""
@@ -107,11 +126,15 @@ class Sessions(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Lacking:
-    """A table that was made before these columns were declared. `statements` is SQL that adds them, a line each."""
+    """A table that was made before these columns and indexes were declared.
+
+    `statements` is SQL that adds them, a line each.
+    """
 
     table: str
     columns: tuple[str, ...]
     statements: tuple[str, ...]
+    indexes: tuple[str, ...] = ()
 
 
 @runtime_checkable

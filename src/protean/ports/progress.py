@@ -57,6 +57,17 @@ class Inbox(Protocol):
         """
         ...
 
+    def handled(self, handler: str, message: Message) -> bool:
+        """Whether the message is known as handled, to those who only want to know: nothing is noted or waited for."""
+        ...
+
+    def forget(self, handler: str, below: int, limit: int) -> int:
+        """Delete at most `limit` notes of messages at places below that; how many it were.
+
+        For handlers without a floor, of foreign streams: nobody can bring what its owner has removed there.
+        """
+        ...
+
 
 class FailureState(StrEnum):
     WAITING = "waiting"  # the engine takes it when it is due

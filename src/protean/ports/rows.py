@@ -37,13 +37,27 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Index:
+    """An index of a table. `unique`: no two rows have the same values in all columns; with a null, any number do."""
+
+    name: str
+    columns: tuple[str, ...]
+    unique: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
-    """One table. `version`, where there is one, names the column that optimistic locking compares."""
+    """One table. `version`, where there is one, names the column that optimistic locking compares.
+
+    `part`: its rows are written only together with a row of another table that they belong to, and after that one.
+    """
 
     name: str
     columns: tuple[Column, ...]
     key: str
     version: str | None = None
+    indexes: tuple[Index, ...] = ()
+    part: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +119,8 @@ class Rows(Protocol):
     def write(self, changes: Sequence[Change]) -> None:
         """Carry out the changes in the given order, in as few statements as they allow.
 
-        Raises ExpectedVersionError when a row is gone or has another version, ValidationError naming
-        the field when a unique column or the key is taken.
+        Raises ExpectedVersionError when a row is gone or has another version, TakenError naming the
+        columns when the key or what is unique is taken.
         """
         ...
 

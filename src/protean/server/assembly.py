@@ -17,14 +17,17 @@ from protean.deliver.relay import Relay, RelaySettings
 from protean.deliver.subscription import GATHER, LaneRoute, Subscription, SubscriptionSettings
 from protean.deliver.vigil import Vigil
 from protean.domain import Domain
+from protean.domain.reacting import process_managers
 from protean.elements.handlers import HandlerSpec
 from protean.exceptions import ConfigurationError
 from protean.handle.breaker import Breaker, BreakerSettings
 from protean.handle.executor import Executor
 from protean.handle.retrier import Retrier
+from protean.handle.timekeeper import Timekeeper
 from protean.ports.outbox import OutboxRow
 from protean.ports.progress import Failure
 from protean.server.backlog import BacklogWatch
+from protean.server.foreign import ForeignStreams, Surroundings
 from protean.server.recovering import Recovering
 from protean.server.retired import RetiredLanes, drains
 
@@ -68,7 +71,7 @@ class Assembly:
         self.lanes = tuple(lane for lane in role.lanes if lane in lanes.in_use)
         self.subscribed = [
             Subscribed(handler, category, domain.provider_of(category))
-            for handler in domain.registry.handlers
+            for handler in domain.registry.consumers
             for category in handler.categories
         ]
         self.providers = sorted({aggregate.__protean__.provider for aggregate in domain.registry.aggregates})
@@ -79,24 +82,26 @@ class Assembly:
         #: Those of them that the broker was too full to make at the start.
         self.unmade: set[tuple[str, str]] = set()
         self.recovering = Recovering(domain)
+        self.foreign = ForeignStreams(domain, self.lanes)
         self.relays: dict[str, Relay] = {}
         #: By the name of their thread.
         self.subscriptions: dict[str, Subscription] = {}
         self.occupied: dict[str, Subscription | Relay] = {}
-        self.in_rounds: dict[str, Housekeeping | Lookout | Retrier] = {}
+        self.in_rounds: dict[str, Housekeeping | Lookout | Retrier | Timekeeper] = {}
         #: Whether this process's own sign of life reaches the broker.
         self.heard: Callable[[], bool] = lambda: True
         breaker = domain.config.server.breaker
         settings = BreakerSettings(breaker.failures, breaker.cool_down, breaker.max_cool_down)
         #: One a handler, for both lanes and the retries: what one of them learns holds for all.
-        self._breakers = {each.name: Breaker(each.name, settings) for each in domain.registry.handlers}
+        self._breakers = {each.name: Breaker(each.name, settings) for each in domain.registry.consumers}
 
     @property
     def connections(self) -> int:
         """How many database connections all threads can hold at the same time."""
-        # relays, housekeeping, lookout
-        publishing = len(self._domain.lanes.in_use) + 2 if Lane.PRIMARY in self.lanes else 0
+        # relays, housekeeping, lookout, timeouts
+        publishing = len(self._domain.lanes.in_use) + 3 if Lane.PRIMARY in self.lanes else 0
         handling = (len(self.subscribed) + len(self.providers)) * len(self.lanes)  # subscriptions, retries
+        handling += len(self.foreign.subscribers)
         return handling + publishing * len(self.providers) + 4  # dead letters, lanes of the past, the probe, the vigil
 
     def threads(self) -> Iterator[tuple[str, Run]]:
@@ -111,6 +116,11 @@ class Assembly:
             yield from self._housekeeping()
         for lane in self.lanes:
             yield from self._lane(lane)
+        around = Surroundings(self._consumer, self._breakers, self._bury, self._terminate_sessions, self.heard)
+        for name, run in self.foreign.threads(around):
+            if name in self.foreign.subscriptions:
+                self.occupied[name] = self.foreign.subscriptions[name]
+            yield name, run
         mine = {where for where in self.groups if self._lane_of(where[0]) in self.lanes}
         vigil = Vigil(self._domain.broker(), self._consumer, mine, self._terminate_sessions, self.heard)
         yield "vigil", vigil.run
@@ -131,6 +141,9 @@ class Assembly:
         for provider in self.providers:
             yield self._in_rounds(f"housekeeping of {provider}", self.recovering.housekeeping(provider))
             yield self._in_rounds(f"lookout of {provider}", self.recovering.lookout(provider))
+        for provider in self.providers:
+            if processes := process_managers(self._domain.registry, provider):
+                yield self._in_rounds(f"timeouts of {provider}", Timekeeper(self._domain, provider, processes))
 
     def _lane(self, lane: Lane) -> Iterator[tuple[str, Run]]:
         passage = self._passage(lane)
@@ -141,7 +154,9 @@ class Assembly:
             self.subscriptions[name] = self.occupied[name] = subscription
             yield name, subscription.run
         for provider in self.providers:
-            executors = {e.handler.name: self._executor(e) for e in self.subscribed if e.provider == provider}
+            executors: dict[str, Executor] = {}
+            executors |= {e.handler.name: self._executor(e) for e in self.subscribed if e.provider == provider}
+            executors |= self.foreign.executors(provider, self._breakers)
             retrier = Retrier(
                 self._domain.database(provider),
                 lane if self._domain.lanes.enabled else None,
@@ -151,7 +166,7 @@ class Assembly:
             )
             yield self._in_rounds(f"retries of {provider}, {lane} lane", retrier)
 
-    def _in_rounds(self, name: str, worker: Housekeeping | Lookout | Retrier) -> tuple[str, Run]:
+    def _in_rounds(self, name: str, worker: Housekeeping | Lookout | Retrier | Timekeeper) -> tuple[str, Run]:
         self.in_rounds[name] = worker
         return name, worker.run
 

@@ -57,7 +57,7 @@ class DeadLetters:
 
     def __init__(self, domain: Domain) -> None:
         self._domain = domain
-        self._handlers = {spec.name: spec for spec in domain.registry.handlers}
+        self._handlers = {spec.name: spec for spec in domain.registry.consumers}
         self._providers = sorted(name for name, tables in domain.tables.items() if tables)
 
     def count(self, which: FailureFilter) -> int:

@@ -45,7 +45,7 @@ class DepartedHandler:
 
 def departed_handlers(domain: Domain) -> list[DepartedHandler]:
     """By database and name. Raises BrokerError and DatabaseError."""
-    ours = {handler.name for handler in domain.registry.handlers}
+    ours = {handler.name for handler in domain.registry.consumers}
     found = []
     for provider in sorted(name for name, tables in domain.tables.items() if tables):
         recovery, now = domain.database(provider).recovery, utc_now()

@@ -109,7 +109,7 @@ def _missing_groups(domain: Domain) -> Iterator[Finding]:
     lanes, broker = domain.lanes, domain.broker()
     if not signs_of(domain):
         return  # an engine makes them when it starts
-    for handler in domain.registry.handlers:
+    for handler in domain.registry.consumers:
         for category in handler.categories:
             for lane in lanes.in_use:
                 stream = lanes.stream(category, lane)
@@ -123,9 +123,21 @@ def _missing_groups(domain: Domain) -> Iterator[Finding]:
                         mend=partial(_make, domain, stream, handler.name),
                     )
 
+    for subscriber in domain.registry.subscribers:
+        stream, name = subscriber.stream, subscriber.handler.name
+        if name not in {group.name for group in domain.broker(subscriber.broker).stream(stream).groups}:
+            yield Finding(
+                trouble=Trouble.MISSING_GROUP,
+                subject=f"{name} on {stream}",
+                what=f"{name} has no group on {stream}, a stream of others",
+                why="what its owner removes meanwhile, this subscriber never sees",
+                remedy=f"restart the engine, which makes it; or {FIX}",
+                mend=partial(_make, domain, stream, name, subscriber.broker),
+            )
 
-def _make(domain: Domain, stream: str, group: str) -> None:
-    domain.broker().ensure_group(stream, group)
+
+def _make(domain: Domain, stream: str, group: str, broker: str | None = None) -> None:
+    domain.broker(broker).ensure_group(stream, group)
 
 
 def _left_behind(domain: Domain) -> Iterator[Finding]:

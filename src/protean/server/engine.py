@@ -91,6 +91,7 @@ class Engine:
         heartbeat.beat()
         self._heartbeat, assembly.heard = heartbeat, lambda: heartbeat.heard
         self._make_groups()
+        assembly.foreign.make_groups()
         self._announce()
         self._spawn("heartbeat", heartbeat.run)
         self._spawn("watchdog", Watchdog(self._thread_names, domain.config.server.handler_timeout).run)
@@ -135,7 +136,9 @@ class Engine:
             logger.error("Still busy after the grace period, given up: %s", ", ".join(stuck))
             return False
         try:
-            self._domain.broker().leave(self.consumer, self._assembly.groups)
+            foreign = self._assembly.foreign
+            self._domain.broker().leave(self.consumer, self._assembly.groups | foreign.groups(foreign.main))
+            foreign.leave(self.consumer)
         except BrokerError as error:
             logger.warning(
                 "%s could not take its leave, its entries are free when its beat expires: %s", self.consumer, error
@@ -219,7 +222,8 @@ class Engine:
             self.consumer,
             silence,
         )
-        for subscription in tuple(self._assembly.subscriptions.values()):
+        foreign = self._assembly.foreign.subscriptions
+        for subscription in (*self._assembly.subscriptions.values(), *foreign.values()):
             subscription.look_anew()
 
     def _ping_broker(self) -> None:

@@ -37,5 +37,6 @@ def say_what_lacks(domain: Domain) -> None:
 
 def described(provider: str, lacking: Lacking) -> str:
     """`default: the table customer lacks the column loyalty_tier`."""
-    columns = ", ".join(lacking.columns)
-    return f"{provider}: the table {lacking.table} lacks the column{'s' * (len(lacking.columns) > 1)} {columns}"
+    nouns = [(("column", "columns"), lacking.columns), (("index", "indexes"), lacking.indexes)]
+    parts = [f"the {noun[len(names) > 1]} {', '.join(names)}" for noun, names in nouns if names]
+    return f"{provider}: the table {lacking.table} lacks {' and '.join(parts)}"

@@ -11,6 +11,8 @@ from protean.deliver.lanes import Lane
 from protean.deliver.lookout import Lookout
 from protean.deliver.reconciling import Reconciler
 from protean.domain import Domain
+from protean.elements.handlers import SubscriberSpec
+from protean.handle.foreign import entry_place
 from protean.ports.recovery import Interest
 
 
@@ -101,8 +103,9 @@ class Recovering:
             timedelta(hours=config.outbox.retention),
             timedelta(hours=config.server.inbox_retention),
             timedelta(days=config.server.idempotency_retention),
+            timedelta(days=config.server.result_retention),
         )
-        return Housekeeping(database, retention, interests, keeper)
+        return Housekeeping(database, retention, interests, keeper, oldest_entries(self._domain, provider))
 
     def _streams_of(self, interest: Interest, lanes: tuple[Lane, ...]) -> list[str]:
         return [self._domain.lanes.stream(category, lane) for category in interest.categories for lane in lanes]
@@ -113,7 +116,7 @@ def interests_of(domain: Domain) -> dict[str, list[Interest]]:
     interests: dict[str, list[Interest]] = {
         aggregate.__protean__.provider: [] for aggregate in domain.registry.aggregates
     }
-    for handler in domain.registry.handlers:
+    for handler in domain.registry.consumers:
         categories: dict[str, list[str]] = {}
         for category in handler.categories:
             categories.setdefault(domain.provider_of(category), []).append(category)
@@ -121,3 +124,16 @@ def interests_of(domain: Domain) -> dict[str, list[Interest]]:
             interest = Interest(handler.name, handler.sequenced, tuple(mine), tuple(sorted(handler.methods)))
             interests.setdefault(provider, []).append(interest)
     return interests
+
+
+def oldest_entries(domain: Domain, provider: str) -> dict[str, Callable[[], int]]:
+    """What asks for the place of the oldest entry on a subscriber's stream, by those kept in that database."""
+
+    def asking(subscriber: SubscriberSpec) -> Callable[[], int]:
+        def ask() -> int:
+            first = domain.broker(subscriber.broker).stream(subscriber.stream).first_id
+            return 0 if first is None else entry_place(first)  # of an empty stream: until there is something
+
+        return ask
+
+    return {each.handler.name: asking(each) for each in domain.registry.subscribers if each.provider == provider}

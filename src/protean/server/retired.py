@@ -57,7 +57,7 @@ class OrphanGroup:
 def categories_of(domain: Domain) -> list[str]:
     """The stream categories of the domain's aggregates, and those that its handlers listen to."""
     of_aggregates = {aggregate.__protean__.stream_category for aggregate in domain.registry.aggregates}
-    of_handlers = {category for handler in domain.registry.handlers for category in handler.categories}
+    of_handlers = {category for handler in domain.registry.consumers for category in handler.categories}
     return sorted(of_aggregates | of_handlers)
 
 

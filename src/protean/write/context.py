@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from copy import deepcopy
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any, Protocol, cast
 
+from protean.clock import utc_now
 from protean.elements.payload import PayloadElement
 from protean.elements.registry import Registry
 from protean.exceptions import InvalidOperationError
-from protean.message import NewMessage
+from protean.message import Message, NewMessage
 from protean.ports.database import Database
 from protean.priority import processing_priority
 
@@ -29,8 +32,18 @@ class ActiveDomain(Protocol):
     @property
     def registry(self) -> Registry: ...
 
+    @property
+    def propagated(self) -> tuple[str, ...]:
+        """The names in `g` that travel with messages and are in `g` again where these are handled."""
+        ...
+
     def database(self, provider: str) -> Database:
         """The database of that name in the configuration."""
+        ...
+
+    @property
+    def snapshot_threshold(self) -> int:
+        """Events of one event-sourced aggregate from one snapshot to the next; 0: none are taken."""
         ...
 
     @property
@@ -44,11 +57,16 @@ class ActiveDomain(Protocol):
 
     def repository_for(self, element: type[Any]) -> Any: ...
 
+    def view_for(self, projection: type[Any]) -> Any: ...
+
+    def dispatch(self, query: Any) -> Any: ...
+
     def process(
         self,
         command: PayloadElement,
         *,
         priority: int | None = None,
+        asynchronous: bool | None = None,
         correlation_id: str | None = None,
         idempotency_key: str | None = None,
     ) -> Any: ...
@@ -56,11 +74,27 @@ class ActiveDomain(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """The message being handled: what it causes refers to it and inherits its priority and headers."""
+    """The message being handled: what it causes refers to it and inherits its priority and headers.
+
+    Events name the message itself as their cause; those of a command that is processed while another message is
+    handled name that one, `origin_id`: such a command is a part of the handling, and in no log.
+    `causation_id` is what caused the message itself, `time` when it was written, or the command processed.
+    `message` is the one from the log; None for a command that is processed where it is sent.
+    """
 
     message_id: str
     correlation_id: str
     headers: Mapping[str, Any] = field(default_factory=dict)
+    origin_id: str | None = None
+    causation_id: str | None = None
+    type: str = ""
+    time: datetime = field(default_factory=utc_now)
+    message: Message | None = None
+
+    @property
+    def origin(self) -> str:
+        """What events name as their cause."""
+        return self.origin_id or self.message_id
 
 
 _domain: ContextVar[ActiveDomain | None] = ContextVar("protean_domain", default=None)
@@ -70,9 +104,15 @@ _cause: ContextVar[Cause | None] = ContextVar("protean_cause", default=None)
 
 @contextmanager
 def active(domain: ActiveDomain, values: Mapping[str, Any] | None = None) -> Iterator[None]:
-    """Make `domain` the current one inside the block, with a `g` of its own holding `values`."""
+    """Make `domain` the current one inside the block, with a `g` of its own holding `values`.
+
+    While a message is handled, `g` also holds what that one has carried along, unless `values` say otherwise.
+    """
+    carried: dict[str, Any] = {}
+    if domain.propagated and (cause := _cause.get()) is not None:
+        carried = {name: deepcopy(cause.headers[name]) for name in domain.propagated if name in cause.headers}
     domain_token = _domain.set(domain)
-    globals_token = _globals.set(SimpleNamespace(**(values or {})))
+    globals_token = _globals.set(SimpleNamespace(**{**carried, **(values or {})}))
     try:
         yield
     finally:

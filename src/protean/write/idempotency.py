@@ -12,21 +12,32 @@ from protean.elements.payload import PayloadElement, encode
 from protean.exceptions import DuplicateCommandError, InvalidOperationError, ValidationError
 from protean.ports.idempotency import Keyed
 from protean.write.context import ActiveDomain
+from protean.write.results import result_as_json
 from protean.write.unit_of_work import UnitOfWork
 
 #: Longest key, and correlation id, in characters.
 MAX_LENGTH = 255
-#: Longest result that is kept, in characters of JSON. A result is an answer, an identity say, not a document.
-MAX_RESULT = 1_000_000
 
 
 class IdempotentCommand:
-    """A command with its key. The key is taken in the transaction of the command's effects, before they begin."""
+    """A command with its key. The key is taken in the transaction of the command's effects, before they begin.
 
-    def __init__(self, domain: ActiveDomain, route: CommandRoute, command: PayloadElement, key: str) -> None:
+    An `asynchronous` one's effect is that it is written down, and its result the id of its message. To have it carried
+    out at once is something else, for which the same key is refused: who does that is owed another answer.
+    """
+
+    def __init__(
+        self,
+        domain: ActiveDomain,
+        route: CommandRoute,
+        command: PayloadElement,
+        key: str,
+        *,
+        asynchronous: bool = False,
+    ) -> None:
         self._domain = domain.name
         self._provider = route.aggregate.__protean__.provider
-        self._command = command
+        self._name = f"{command.__protean__.name} (asynchronous)" if asynchronous else command.__protean__.name
         self._key = checked_text("idempotency_key", key)
         self._digest = digest_of(command)
 
@@ -36,15 +47,16 @@ class IdempotentCommand:
         Raises DuplicateCommandError when that was for something else.
         """
         keys = unit.transaction(self._provider).idempotency_keys
-        first = keys.take(self._domain, self._key, self._command.__protean__.name, self._digest)
+        first = keys.take(self._domain, self._key, self._name, self._digest)
         if first is not None:
             return self._first_result(first)
         result = work()
-        keys.keep(self._domain, self._key, self._as_json(result))
+        what = f"with an idempotency key the result of {self._name}"
+        keys.keep(self._domain, self._key, result_as_json(result, what))
         return result
 
     def _first_result(self, first: Keyed) -> Any:
-        name = self._command.__protean__.name
+        name = self._name
         if (first.type, first.digest) != (name, self._digest):
             other = f"{name} with other data" if first.type == name else name
             raise DuplicateCommandError(
@@ -60,22 +72,6 @@ class IdempotentCommand:
                 f"{name} is being handled under the idempotency key {self._key!r}, and its own handler sends it again"
             )
         return json.loads(first.result)
-
-    def _as_json(self, result: Any) -> str:
-        try:
-            text = json.dumps(result, allow_nan=False)
-            why = "it comes back as something else" if json.loads(text) != result else ""
-        except (TypeError, ValueError, RecursionError) as error:
-            text, why = "", str(error)
-        if not why and len(text) > MAX_RESULT:
-            why = f"it has {len(text)} characters, more than {MAX_RESULT}"
-        if why:
-            raise InvalidOperationError(
-                f"with an idempotency key the result of {self._command.__protean__.name} is kept as JSON, which cannot "
-                f"hold this {type(result).__name__}: {why}; return texts, numbers, lists, dicts with texts for keys, "
-                "or None. Nothing was saved"
-            )
-        return text
 
 
 def digest_of(command: PayloadElement) -> str:

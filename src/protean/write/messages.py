@@ -13,26 +13,46 @@ from protean.elements.aggregate import AggregateElement
 from protean.elements.element import identity_of
 from protean.elements.payload import PayloadElement, encode
 from protean.exceptions import ValidationError
-from protean.message import MessageKind, NewMessage
+from protean.message import Message, MessageKind, NewMessage
+from protean.ports.timeouts import Timeout
 from protean.priority import current_priority
-from protean.write.context import Cause, current_cause
+from protean.write.context import ActiveDomain, Cause, current_cause
+from protean.write.headers import headers_of
 
 #: Longest payload of a message, in characters: well below what readers refuse.
 MAX_DATA = codec.MAX_BYTES // 8
 
 
-def new_cause(correlation_id: str | None) -> Cause:
+def new_cause(domain: ActiveDomain, command: PayloadElement, correlation_id: str | None) -> Cause:
     """A command about to be processed, as the cause of what it will do."""
     outer = current_cause()
     message_id = str(uuid4())
-    if outer is None:
-        return Cause(message_id, correlation_id or message_id)
-    return Cause(message_id, correlation_id or outer.correlation_id, outer.headers)
+    return Cause(
+        message_id,
+        correlation_id or (outer.correlation_id if outer else message_id),
+        headers_of(domain, MessageKind.COMMAND, command, outer.headers if outer else {}),
+        origin_id=outer.origin if outer else None,
+        causation_id=outer.message_id if outer else None,
+        type=command.__protean__.name,
+    )
 
 
-def event_message(aggregate: AggregateElement, event: PayloadElement) -> NewMessage:
-    """The message of an event that `aggregate` has raised."""
-    category = aggregate.__protean__.stream_category
+def cause_of(message: Message) -> Cause:
+    """A message from the log about to be handled, as the cause of what its handler will do."""
+    return Cause(
+        message.id,
+        message.correlation_id or message.id,
+        message.headers,
+        causation_id=message.causation_id,
+        type=message.type,
+        time=message.time,
+        message=message,
+    )
+
+
+def event_message(domain: ActiveDomain, aggregate: AggregateElement, event: PayloadElement) -> NewMessage:
+    """The message of an event that `aggregate` has raised, or of the fact of its state."""
+    category = event.__protean__.stream_category or aggregate.__protean__.stream_category
     cause, message_id = current_cause(), str(uuid4())
     stream_name = f"{category}-{identity_of(aggregate)}"
     if len(stream_name) * 4 > codec.MAX_STREAM_NAME and len(stream_name.encode()) > codec.MAX_STREAM_NAME:
@@ -46,8 +66,40 @@ def event_message(aggregate: AggregateElement, event: PayloadElement) -> NewMess
         stream_name=stream_name,
         priority=current_priority(),
         correlation_id=cause.correlation_id if cause else message_id,
-        causation_id=cause.message_id if cause else None,
-        headers=cause.headers if cause else {},
+        causation_id=cause.origin if cause else None,
+        headers=headers_of(domain, MessageKind.EVENT, event, cause.headers if cause else {}, aggregate),
+    )
+
+
+def command_message(category: str, command: PayloadElement, cause: Cause, priority: int) -> NewMessage:
+    """The message of a command that is carried out later; `cause` is the command as the cause of what it will do."""
+    outer = current_cause()
+    return _message(
+        command,
+        MessageKind.COMMAND,
+        cause.message_id,
+        category=category,
+        stream_name=f"{category}-{cause.message_id}",
+        priority=priority,
+        correlation_id=cause.correlation_id,
+        causation_id=outer.origin if outer else None,
+        headers=cause.headers,
+    )
+
+
+def timeout_message(told_by: type[PayloadElement], timeout: Timeout, category: str, stream_name: str) -> NewMessage:
+    """What tells a process that its timeout is due, caused by the message during which it was set."""
+    contents: dict[str, Any] = {"key": timeout.key, "name": timeout.name, "due_at": timeout.due_at}
+    return _message(
+        told_by(**contents),
+        MessageKind.EVENT,
+        str(uuid4()),
+        category=category,
+        stream_name=stream_name,
+        priority=timeout.priority,
+        correlation_id=timeout.correlation_id,
+        causation_id=timeout.causation_id,
+        headers=timeout.headers,
     )
 
 

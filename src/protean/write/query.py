@@ -8,7 +8,9 @@ from difflib import get_close_matches
 from enum import Enum
 from typing import Any, Generic, Protocol, TypeVar
 
+from protean.elements.embedding import as_json, in_fields
 from protean.exceptions import InvalidOperationError, ObjectNotFoundError, ValidationError
+from protean.fields.spec import Embeddable
 from protean.ports.query import AllOf, AnyOf, Condition, Lookup, Not, Order, Query, Where
 from protean.ports.rows import Column, ColumnType, Row, Table
 
@@ -54,8 +56,10 @@ class _Negated(Q):
         return Not(super().condition(columns))
 
 
-def _where(columns: Columns, name: str, value: Any) -> Where:
+def _where(columns: Columns, name: str, value: Any) -> Condition:
     field, _, lookup = name.partition("__")
+    if isinstance(value, Embeddable) and lookup in ("", "exact") and field not in columns:
+        return AllOf(tuple(_where(columns, inner, part) for inner, part in _apart(field, value).items()))
     column = _column(columns, field)
     if lookup and lookup not in _LOOKUPS:
         near = get_close_matches(lookup, _LOOKUPS, n=1)
@@ -69,13 +73,22 @@ def _column(columns: Columns, field: str) -> Column:
     if field not in columns:
         near = get_close_matches(field, columns, n=1)
         hint = f"; did you mean `{near[0]}`?" if near else f"; there are {', '.join(columns)}"
+        if inner := [name for name in columns if name.startswith(f"{field}_")]:
+            hint = f" with a column of its own; compare {', '.join(inner)}, or a whole value object, by equality"
         raise ValidationError({field: [f"is not a field{hint}"]})
     return columns[field]
+
+
+def _apart(field: str, value: Embeddable) -> dict[str, Any]:
+    """What each column of a field must hold for the field to hold that value object."""
+    return {f"{field}_{name}": part for name, part in in_fields(value).items()}
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, Embeddable):
+        return as_json(value)
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_plain(item) for item in value]
     return value
@@ -93,6 +106,10 @@ class Source(Protocol):
         ...
 
     def select(self, query: Query) -> list[Row]: ...
+
+    def complete(self, rows: list[Row]) -> list[Row]:
+        """The rows with what other tables hold of their objects, those that are gone meanwhile left out."""
+        ...
 
     def count(self, query: Query) -> int: ...
 
@@ -150,12 +167,15 @@ class QuerySet(Generic[T]):
             raise ObjectNotFoundError(f"no `{self.source.table.name}` matches")
         if len(found) > 1:
             raise InvalidOperationError(f"more than one `{self.source.table.name}` matches; use first() or all()")
-        return self.build(found[0])
+        if not (whole := self.source.complete(found)):
+            raise ObjectNotFoundError(f"the only `{self.source.table.name}` that matches was removed while it was read")
+        return self.build(whole[0])
 
     def first(self) -> T | None:
         """The first that matches, if one does."""
         found = self.source.select(replace(self.question, limit=1))
-        return self.build(found[0]) if found else None
+        whole = self.source.complete(found)
+        return self.build(whole[0]) if whole else None
 
     def count(self) -> int:
         """How many match, whatever the limit."""
@@ -179,6 +199,9 @@ class QuerySet(Generic[T]):
         """Set fields of all that match, in one statement, past any version check; how many."""
         self._only_condition("update")
         columns = self.source.columns
+        for name, value in [*values.items()]:
+            if isinstance(value, Embeddable) and name not in columns:
+                values |= _apart(name, values.pop(name))
         row = {_column(columns, name).name: _plain(value) for name, value in values.items()}
         return self.source.update_where(self.question, row)
 
@@ -201,7 +224,7 @@ class QuerySet(Generic[T]):
         while left is None or left > 0:
             size = page if left is None else min(page, left)
             rows = self.source.select(replace(question, limit=size))
-            yield from rows
+            yield from self.source.complete(rows)
             if len(rows) < size:
                 return
             left = None if left is None else left - len(rows)

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
+from hashlib import sha256
 from typing import Any, Final
 
 from protean.elements.aggregate import AggregateElement
-from protean.elements.element import StatefulElement
+from protean.elements.associations import entity_class, held
+from protean.elements.element import ElementInfo, StatefulElement, info_of
+from protean.elements.entity import EntityElement, owner_column
+from protean.elements.indexes import checked_indexes
+from protean.elements.naming import MAX_LENGTH
 from protean.exceptions import ConfigurationError, ValidationError
-from protean.fields.spec import FieldKind, FieldSpec
-from protean.ports.rows import Column, ColumnType, Key, Table
+from protean.fields.associations import Bond
+from protean.fields.flat import FlatField, flat
+from protean.fields.spec import FieldKind
+from protean.ports.rows import Column, ColumnType, Index, Key, Table
+from protean.suggestion import did_you_mean
 
 #: The column that optimistic locking compares.
 VERSION: Final = "_version"
+#: Columns of an entity's table: where it stands in the list that it is in, and, where several fields hold entities of
+#: its class, which of them has it. Null is the first of them: rows may be older than the second.
+POSITION: Final = "_position"
+FIELD: Final = "_field"
 
 _COLUMN_TYPES: Final[Mapping[FieldKind, ColumnType]] = {
     FieldKind.STRING: ColumnType.STRING,
@@ -27,11 +40,18 @@ _COLUMN_TYPES: Final[Mapping[FieldKind, ColumnType]] = {
     FieldKind.DATETIME: ColumnType.DATETIME,
     FieldKind.LIST: ColumnType.JSON,
     FieldKind.DICT: ColumnType.JSON,
+    FieldKind.OBJECT: ColumnType.JSON,
 }
 
 
 def stored(cls: type) -> type[StatefulElement]:
     """The class itself, if it is an aggregate or a projection. Raises ConfigurationError for anything else."""
+    if issubclass(cls, EntityElement):
+        part_of = cls.__protean__.part_of
+        owner = part_of if isinstance(part_of, str) else getattr(part_of, "__name__", "an aggregate")
+        raise ConfigurationError(
+            f"{cls.__name__} is an entity, loaded and saved with the {owner} that has it; ask for that one's repository"
+        )
     if not issubclass(cls, StatefulElement):
         raise ConfigurationError(f"{cls.__name__} is neither an aggregate nor a projection: nothing of it is stored")
     return cls
@@ -39,32 +59,93 @@ def stored(cls: type) -> type[StatefulElement]:
 
 @cache
 def table_of(cls: type[StatefulElement]) -> Table:
-    """The table of an aggregate or a projection."""
+    """The table of an aggregate, an entity or a projection."""
     info = cls.__protean__
-    columns = [_column(name, spec) for name, spec in info.fields.items()]
+    columns = [_column(each) for each in flat(info.fields)]
     versioned = issubclass(cls, AggregateElement)
     if versioned:
         columns.append(Column(VERSION, ColumnType.INTEGER, required=True))
+    owners = tuple(dict.fromkeys(owner for owner, _ in info.holders))
+    columns += _columns_of_part(info.holders)
     identity = info.fields[info.identity or ""]
     return Table(
         name=info.schema_name,
         columns=tuple(columns),
         key=identity.column or info.identity or "",
         version=VERSION if versioned else None,
+        indexes=tuple(
+            Index(_index_name(info.schema_name, names), names, unique)
+            for names, unique in [*(((owner_column(owner),), False) for owner in owners), *_declared_indexes(info)]
+        ),
+        part=bool(owners),
     )
+
+
+def tables_of(cls: type[StatefulElement]) -> list[Table]:
+    """The table of an aggregate or a projection, and those of its entities."""
+    return [table_of(each) for each in with_entities(cls)]
+
+
+@cache
+def with_entities(cls: type[StatefulElement]) -> tuple[type[StatefulElement], ...]:
+    """The class, the entities that it holds, and those that they hold."""
+    found = [cls]
+    for each in found:
+        found += [entity for _, association in held(each) if (entity := entity_class(association)) not in found]
+    return tuple(dict.fromkeys(found))
 
 
 @cache
 def columns_of(cls: type[StatefulElement]) -> Mapping[str, Column]:
-    """The column of each field."""
+    """The column of each field; of a value object's, `price_amount` and so on."""
     by_name = {column.name: column for column in table_of(cls).columns}
-    return {name: by_name[column] for name, column in cls.__protean__.columns.names}
+    return {each.name: by_name[each.column] for each in flat(cls.__protean__.fields)}
 
 
-def _column(name: str, spec: FieldSpec) -> Column:
-    type_ = _COLUMN_TYPES[spec.kind]
+def _column(field: FlatField) -> Column:
+    spec, type_ = field.spec, _COLUMN_TYPES[field.spec.kind]
     length = (spec.max_length or 255) if type_ is ColumnType.STRING else None
-    return Column(spec.column or name, type_, length, required=spec.required, unique=spec.unique)
+    return Column(field.column, type_, length, required=field.required, unique=spec.unique)
+
+
+def _columns_of_part(holders: Sequence[tuple[type, str]]) -> list[Column]:
+    """Whose an entity's row is, and where in it; a column for each class of owners."""
+    owners = list(dict.fromkeys(owner for owner, _ in holders))
+    columns = []
+    for owner in owners:
+        fields, identity = info_of(owner).fields, info_of(owner).identity
+        # Not by way of the owner's table: an entity may have others of its own class.
+        key = next(_column(each) for each in flat(fields) if each.name == identity)
+        columns.append(replace(key, name=owner_column(owner), required=len(owners) == 1, unique=False))
+    if any(info_of(owner).associations[field].bond is Bond.MANY for owner, field in holders):
+        columns.append(Column(POSITION, ColumnType.INTEGER))
+    if len(holders) > len(owners):
+        columns.append(Column(FIELD, ColumnType.TEXT))
+    return columns
+
+
+def _declared_indexes(info: ElementInfo) -> list[tuple[tuple[str, ...], bool]]:
+    """The columns of the option `indexes`, and whether they are unique."""
+    columns = {each.name: each.column for each in flat(info.fields)}
+    known = {*columns.values()}
+    found = []
+    for index in checked_indexes(info.options.get("indexes", ()), info.name, info.fields):
+        names = tuple(columns.get(name, name) for name in index.fields)
+        for name in names:
+            if name not in known:
+                raise ConfigurationError(
+                    f"indexes of {info.name}: {name!r} is no column of it{did_you_mean(name, known)}"
+                )
+        found.append((names, index.unique))
+    return found
+
+
+def _index_name(table: str, columns: tuple[str, ...]) -> str:
+    """Of at most 63 characters, like every name; a long one ends in what tells it from others that begin alike."""
+    name = "__".join((table, *columns))
+    if len(name) <= MAX_LENGTH:
+        return name
+    return f"{name[: MAX_LENGTH - 9]}_{sha256(name.encode()).hexdigest()[:8]}"
 
 
 def checked_key(cls: type[StatefulElement], identity: Any) -> Key:

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
 from types import TracebackType
-from typing import TypeVar
 
 from protean import crash
 from protean.elements.aggregate import (
@@ -20,33 +18,24 @@ from protean.elements.aggregate import (
     give_back_events,
     raised_events,
     set_version,
-    version_of,
 )
 from protean.elements.element import StatefulElement, identity_of
 from protean.elements.event import EventElement
-from protean.elements.state import explicitly_set, loaded_row, refill, restore, set_loaded_row, state_of
-from protean.exceptions import InvalidOperationError, NotSupportedError
+from protean.elements.sourcing import EventSourcedElement, check_present
+from protean.elements.state import loaded_row, refill, set_loaded_row
+from protean.exceptions import InvalidOperationError, NotSupportedError, TakenError
 from protean.message import NewMessage
 from protean.ports.database import Transaction
-from protean.ports.rows import Change, Delete, Insert, Key, Row, Table, Update, Upsert
+from protean.ports.rows import Change, Key, Row
 from protean.write.context import ActiveDomain, active_domain
+from protean.write.facts import fact_message
 from protean.write.messages import event_message
-from protean.write.tables import VERSION, table_of
-
-S = TypeVar("S", bound=StatefulElement)
-
-
-@dataclass(slots=True)
-class _Tracked:
-    """One object of this unit of work. `loaded` is its row as the database has it; None: it has none yet."""
-
-    element: StatefulElement
-    table: Table
-    key: Key
-    loaded: Row | None
-    version: int
-    removed: bool = False
-    raised: bool = False
+from protean.write.parts import in_batches
+from protean.write.restriction import refuse_to_cause, refuse_to_change
+from protean.write.storages import storage_of
+from protean.write.storing import Tracked, by_field, in_write_order, restored, tracked
+from protean.write.stream_storage import append, expected_ends
+from protean.write.tables import table_of
 
 
 class UnitOfWork:
@@ -57,9 +46,9 @@ class UnitOfWork:
         self._token: Token[UnitOfWork | None] | None = None
         self._transaction: Transaction | None = None
         self._provider = ""
-        self._tracked: dict[tuple[type, Key], _Tracked] = {}
-        self._preloaded: dict[tuple[type, Key], Row | None] = {}
-        self._aggregates: list[_Tracked] = []
+        self._tracked: dict[tuple[type, Key], Tracked] = {}
+        self._preloaded: dict[tuple[type, Key], StatefulElement | None] = {}
+        self._aggregates: list[Tracked] = []
         self._pending: list[NewMessage] = []
         self._written: list[NewMessage] = []
         self._told: list[tuple[AggregateElement, Sequence[EventElement]]] = []
@@ -113,45 +102,48 @@ class UnitOfWork:
             )
         return self._transaction
 
+    def work_in(self, provider: str, transaction: Transaction) -> None:
+        """Use a transaction that was made elsewhere, and end it; it may show other rows than the database has."""
+        if self._transaction is not None:
+            raise InvalidOperationError("this unit of work has begun a transaction of its own already")
+        self._transaction, self._provider = transaction, provider
+
     def get(self, cls: type[StatefulElement], key: Key) -> StatefulElement | None:
         """The object with that identity: the same one every time within this unit of work."""
-        tracked = self._tracked.get((cls, key))
-        if tracked is not None:
-            return None if tracked.removed else tracked.element
+        known = self._tracked.get((cls, key))
+        if known is not None:
+            return None if known.removed else known.element
         if (cls, key) in self._preloaded:
-            row = self._preloaded.pop((cls, key))
+            element = self._preloaded.pop((cls, key))
         else:
-            row = self.transaction(cls.__protean__.provider).rows.get(table_of(cls), key)
-        return None if row is None else self.loaded(cls, row)
+            element = storage_of(self.domain, cls).load(self.transaction(cls.__protean__.provider), [key]).get(key)
+        return None if element is None else self._track(tracked(element)).element
 
     def preload(self, cls: type[StatefulElement], keys: Collection[Key]) -> None:
         """Fetch in one statement what is likely to be asked for. A wrong guess costs only itself."""
-        table = table_of(cls)
         missing = [key for key in keys if (cls, key) not in self._tracked]
-        rows = self.transaction(cls.__protean__.provider).rows.get_many(table, missing) if missing else []
-        found = {row[table.key]: row for row in rows}
-        self._preloaded.update({(cls, key): found.get(key) for key in missing})
+        if missing:
+            found = storage_of(self.domain, cls).load(self.transaction(cls.__protean__.provider), missing)
+            self._preloaded.update({(cls, key): found.get(key) for key in missing})
 
     def loaded(self, cls: type[StatefulElement], row: Row) -> StatefulElement:
         """The object of a row read in this transaction; what is tracked already stays as it is."""
-        table = table_of(cls)
-        key: Key = row[table.key]
-        tracked = self._tracked.get((cls, key))
-        if tracked is None:
-            element = restored(cls, row)
-            tracked = self._track(_Tracked(element, table, key, row, _version(element)))
-        return tracked.element
+        key: Key = row[table_of(cls).key]
+        known = self._tracked.get((cls, key)) or self._track(tracked(restored(cls, row)))
+        return known.element
 
     def add(self, element: StatefulElement) -> None:
         """Save the object at the end; one that was loaded here is saved anyway if it changed."""
         cls, key = type(element), identity_of(element)
-        tracked = self._tracked.get((cls, key))
-        if tracked is not None and tracked.element is element:
-            tracked.removed = False
+        refuse_to_change(cls)
+        check_present(element, "be saved")
+        known = self._tracked.get((cls, key))
+        if known is not None and known.element is element:
+            known.removed = False
             return
-        if tracked is not None:
+        if known is not None:
             self.flush()  # what was done to its namesake comes first
-        self._track(_Tracked(element, table_of(cls), key, loaded_row(element), _version(element)))
+        self._track(tracked(element))
 
     def remove(self, element: StatefulElement) -> None:
         """Delete the object at the end. Events it has raised are still written."""
@@ -163,14 +155,25 @@ class UnitOfWork:
 
         Called at the end of every handler: by the time of the commit its surroundings are gone.
         """
-        for tracked in self._aggregates:
-            if not isinstance(tracked.element, AggregateElement):
+        for known in self._aggregates:
+            if not isinstance(known.element, AggregateElement):
                 continue
-            if events := raised_events(tracked.element):
-                self._pending += [event_message(tracked.element, event) for event in events]
-                self._told.append((tracked.element, events))
-                clear_events(tracked.element)
-                tracked.raised = True
+            if events := raised_events(known.element):
+                self._pending += [event_message(self.domain, known.element, event) for event in events]
+                self._told.append((known.element, events))
+                clear_events(known.element)
+                known.raised = True
+                if isinstance(known.element, EventSourcedElement):
+                    known.events += events
+            if known.element.__protean__.options.get("fact_events"):
+                fact = fact_message(self.domain, known, raised=bool(events))
+                self._pending += [] if fact is None else [fact]
+
+    def send(self, provider: str, message: NewMessage) -> None:
+        """Write a message that no aggregate has raised, behind the events raised so far."""
+        self.collect()
+        self.transaction(provider)
+        self._pending.append(message)
 
     def flush(self) -> None:
         """Write what has changed so far, so that queries of this transaction see it."""
@@ -182,30 +185,42 @@ class UnitOfWork:
 
     def reread(self, cls: type[StatefulElement]) -> None:
         """Bring the objects of a class up to date with rows that a statement has changed behind their backs."""
-        mine = {key: tracked for (of, key), tracked in self._tracked.items() if of is cls and not tracked.removed}
-        self._preloaded = {known: row for known, row in self._preloaded.items() if known[0] is not cls}
-        rows = self.transaction(cls.__protean__.provider).rows.get_many(table_of(cls), list(mine)) if mine else []
-        found = {row[table_of(cls).key]: row for row in rows}
-        for key, tracked in mine.items():
-            tracked.loaded = found.get(key)
-            if tracked.loaded is None:
-                tracked.removed = True
+        mine = {key: known for (of, key), known in self._tracked.items() if of is cls and not known.removed}
+        self._preloaded = {known: element for known, element in self._preloaded.items() if known[0] is not cls}
+        transaction = self.transaction(cls.__protean__.provider)
+        found = storage_of(self.domain, cls).load(transaction, list(mine)) if mine else {}
+        for key, known in mine.items():
+            known.loaded = loaded_row(found[key]) if key in found else None
+            if known.loaded is None:
+                known.removed = True
             else:
-                refill(tracked.element, tracked.loaded)
+                refill(known.element, known.loaded)
 
     def _flush(self) -> None:
         self.collect()
         changes: list[Change] = []
         messages, self._pending = self._pending, []
-        for tracked in sorted(self._tracked.values(), key=_write_order):
-            changes += self._changes_of(tracked)
+        ends = expected_ends(self._tracked.values())
+        for each in in_write_order(self._tracked.values()):
+            made = storage_of(self.domain, type(each.element)).changes(each)
+            if made:
+                refuse_to_change(type(each.element))
+                changes += made
+        if messages:
+            refuse_to_cause(f"nothing can be told ({len(messages)} messages)")
         if changes or messages:
             transaction = self.transaction(self._provider or self._provider_of_changes())
             if changes:
-                transaction.rows.write(changes)
+                self._write(transaction, changes)
             if messages:
-                transaction.log.append(messages, self.domain.outbox_broker)
+                append(transaction, messages, self.domain.outbox_broker, ends)
                 self._written += messages
+
+    def _write(self, transaction: Transaction, changes: list[Change]) -> None:
+        try:
+            transaction.rows.write(in_batches(changes))
+        except TakenError as error:
+            raise by_field(error, {type(known.element) for known in self._tracked.values()}) from error
 
     def commit(self) -> None:
         """Write and commit. After it, the domain is told; a failure there is not a failure of the commit.
@@ -229,10 +244,10 @@ class UnitOfWork:
         except BaseException:
             self.rollback()
             raise
-        for tracked in self._tracked.values():
-            set_loaded_row(tracked.element, tracked.loaded)
-            if isinstance(tracked.element, AggregateElement):
-                set_version(tracked.element, tracked.version)
+        for known in self._tracked.values():
+            set_loaded_row(known.element, known.loaded)
+            if isinstance(known.element, AggregateElement):
+                set_version(known.element, known.version)
         written, self._written = self._written, []
         self._end()
         if written:
@@ -256,44 +271,17 @@ class UnitOfWork:
         self._told = []
         self._broken = None
 
-    def _track(self, tracked: _Tracked) -> _Tracked:
-        self._tracked[(type(tracked.element), tracked.key)] = tracked
-        if tracked.table.version is not None:
-            self._aggregates.append(tracked)
-        return tracked
+    def _track(self, known: Tracked) -> Tracked:
+        self._tracked[(type(known.element), known.key)] = known
+        if known.table.version is not None:
+            self._aggregates.append(known)
+        return known
 
     def _provider_of_changes(self) -> str:
-        providers = {tracked.element.__protean__.provider for tracked in self._tracked.values()}
+        providers = {known.element.__protean__.provider for known in self._tracked.values()}
         if len(providers) != 1:
             raise NotSupportedError(f"one unit of work writes to one database, not to {sorted(providers)}")
         return providers.pop()
-
-    def _changes_of(self, tracked: _Tracked) -> list[Change]:
-        """What must be written of this object; afterwards it counts as written."""
-        element, table = tracked.element, tracked.table
-        versioned = table.version is not None
-        expected = tracked.version if versioned else None
-        if tracked.removed:
-            if tracked.loaded is None:
-                return []  # added and removed in one go, or written as removed before
-            tracked.loaded = None
-            return [Delete(table, tracked.key, expected)]
-        row = state_of(element)
-        if tracked.loaded is None:
-            tracked.loaded, tracked.raised = row, False
-            if not versioned:
-                return [Upsert(table, row, _given_columns(element, row))]
-            tracked.version += 1
-            return [Insert(table, {**row, VERSION: tracked.version})]
-        loaded = tracked.loaded
-        changed = {name: value for name, value in row.items() if loaded[name] != value}
-        if not changed and not tracked.raised:
-            return []
-        tracked.loaded, tracked.raised = row, False
-        if versioned:
-            tracked.version += 1
-            changed[VERSION] = tracked.version
-        return [Update(table, tracked.key, changed, expected)]
 
 
 _current: ContextVar[UnitOfWork | None] = ContextVar("protean_unit_of_work", default=None)
@@ -306,23 +294,3 @@ def current_unit_of_work(domain: ActiveDomain) -> UnitOfWork | None:
     """
     unit = _current.get()
     return unit if unit is not None and unit.entered and unit.domain is domain else None
-
-
-def restored(cls: type[S], row: Row) -> S:
-    """The object a row describes, with its version if it has one."""
-    return restore(cls, row, row.get(VERSION, -1))
-
-
-def _given_columns(element: StatefulElement, row: Row) -> frozenset[str]:
-    """The columns that were set on purpose. A list or dict that has something in it was, perhaps in place."""
-    given = explicitly_set(element)
-    names = {column for name, column in element.__protean__.columns.names if name in given}
-    return frozenset(names | {column for column, value in row.items() if value and isinstance(value, list | dict)})
-
-
-def _version(element: StatefulElement) -> int:
-    return version_of(element) if isinstance(element, AggregateElement) else -1
-
-
-def _write_order(tracked: _Tracked) -> tuple[str, str]:
-    return tracked.table.name, str(tracked.key)

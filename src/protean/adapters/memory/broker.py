@@ -163,14 +163,15 @@ class MemoryBroker:
             held = (number for number in members.held_by(consumer) if number > _number(after))
             return [source.entry(number) for number in islice(held, count)]
 
-    def ack(self, stream: str, group: str, ids: Sequence[str]) -> None:
+    def ack(self, stream: str, group: str, ids: Sequence[str], *, trim: bool = True) -> None:
         with self._changed:
             source = self._streams.get(stream)
             if source is None or group not in source.groups:
                 return  # What is gone needs no acknowledgement; the next read says so.
             for entry_id in ids:
                 source.groups[group].pending.pop(_number(entry_id), None)
-            source.trim(min(members.needed() for members in source.groups.values()))
+            if trim:
+                source.trim(min(members.needed() for members in source.groups.values()))
 
     def _stream(self, stream: str, group: str) -> _Stream:
         found = self._streams.get(stream)

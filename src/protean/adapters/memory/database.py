@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
+from protean.adapters.memory.command_results import MemoryCommandResults
 from protean.adapters.memory.idempotency import MemoryIdempotencyKeys
+from protean.adapters.memory.log import MemoryLog
 from protean.adapters.memory.outbox import MemoryOutbox
-from protean.adapters.memory.progress import MemoryFailures, MemoryInbox, MemoryLog, MemoryPositions
+from protean.adapters.memory.progress import MemoryFailures, MemoryInbox, MemoryPositions
+from protean.adapters.memory.rebuilding import MemoryRebuilding, MemoryShadows
 from protean.adapters.memory.recovery import MemoryRecovery
 from protean.adapters.memory.rows import MemoryRows
 from protean.adapters.memory.session import Session
 from protean.adapters.memory.store import Contents, Store
-from protean.ports.rows import Table
+from protean.adapters.memory.timeouts import MemoryTimeouts
+from protean.ports.rows import Rows, Table
 
 
 class MemoryTransaction:
@@ -19,12 +24,23 @@ class MemoryTransaction:
 
     def __init__(self, store: Store) -> None:
         self._session = Session(store)
-        self.rows = MemoryRows(self._session)
+        self.rows: Rows = MemoryRows(self._session)
         self.log = MemoryLog(self._session)
         self.positions = MemoryPositions(self._session)
         self.inbox = MemoryInbox(self._session)
         self.failures = MemoryFailures(self._session)
         self.idempotency_keys = MemoryIdempotencyKeys(self._session)
+        self.command_results = MemoryCommandResults(self._session)
+        self.timeouts = MemoryTimeouts(self._session)
+
+    @property
+    def rebuilding(self) -> MemoryRebuilding:
+        return MemoryRebuilding(self._session)
+
+    def with_rows(self, rows: Rows) -> MemoryTransaction:
+        other = copy(self)
+        other.rows = rows
+        return other
 
     def commit(self) -> None:
         self._session.commit()
@@ -40,6 +56,7 @@ class MemoryDatabase:
         self._store = Store()
         self.outbox = MemoryOutbox(self._store)
         self.recovery = MemoryRecovery(self._store, self.outbox)
+        self.shadows = MemoryShadows(self._store)
 
     def transaction(self) -> MemoryTransaction:
         return MemoryTransaction(self._store)

@@ -1,4 +1,4 @@
-"""The log, positions, inbox and failures in memory."""
+"""Positions, inbox and failures in memory."""
 
 from __future__ import annotations
 
@@ -6,51 +6,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from protean import codec
 from protean.adapters.memory.session import Session
-from protean.adapters.memory.store import Logged, Noted, OutboxEntry
-from protean.adapters.values import checked_json
+from protean.adapters.memory.store import Noted
 from protean.clock import utc_now
-from protean.exceptions import DatabaseError
-from protean.message import Message, NewMessage
+from protean.message import Message
 from protean.ports.progress import Failure, FailureFilter, FailureKey, FailureState, FailureTally, Position
-
-
-class MemoryLog:
-    """`Log` in memory."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def append(self, messages: Sequence[NewMessage], broker: str | None) -> None:
-        for message in messages:
-            checked_json(message.data, f"the data of {message.type} {message.id}")
-            checked_json(message.metadata, f"the metadata of {message.type} {message.id}")
-        for message in messages:
-            contents = self._session.changing()
-            if message.id in contents.messages:
-                self._session.spoil()
-                raise DatabaseError("memory: a message with that id is in the log already")
-            position = contents.heads.get(message.stream_name, -1) + 1
-            logged = Logged(message, position, self._session.next_number("log"))
-            contents.heads[message.stream_name] = position
-            contents.log[message.stream_name, position] = contents.messages[message.id] = logged
-            if broker is not None:
-                entry = OutboxEntry(logged=logged, broker=broker, created_at=utc_now())
-                contents.outbox[self._session.next_number("outbox")] = entry
-
-    def read(self, stream_name: str, after: int, limit: int) -> list[Message]:
-        log, head = self._session.seen().log, self.head(stream_name)
-        first = max(after + 1, 0)
-        return [_message(log[stream_name, position]) for position in range(first, min(head + 1, first + limit))]
-
-    def head(self, stream_name: str) -> int:
-        return self._session.seen().heads.get(stream_name, -1)
-
-    def find(self, message_ids: Collection[str]) -> list[Message]:
-        messages = self._session.seen().messages
-        found = [messages[message_id] for message_id in set(message_ids) if message_id in messages]
-        return [_message(logged) for logged in sorted(found, key=lambda logged: logged.global_position)]
 
 
 class MemoryPositions:
@@ -91,6 +51,19 @@ class MemoryInbox:
                 contents.inbox[key] = Noted(now, message.global_position)
                 fresh.add(message.id)
         return fresh
+
+    def handled(self, handler: str, message: Message) -> bool:
+        contents = self._session.seen()
+        standing = contents.handlers.get((handler, message.type))
+        vouched = standing is not None and standing.start < message.global_position <= standing.floor
+        return vouched or (handler, message.id) in contents.inbox
+
+    def forget(self, handler: str, below: int, limit: int) -> int:
+        inbox = self._session.changing().inbox
+        found = [key for key, noted in [*inbox.items()] if key[0] == handler and noted.global_position < below][:limit]
+        for key in found:
+            del inbox[key]
+        return len(found)
 
 
 class MemoryFailures:
@@ -207,7 +180,3 @@ def _matches(which: FailureFilter, failure: Failure) -> bool:
 
 def _key(failure: Failure) -> tuple[str, str]:
     return failure.handler, failure.message_id
-
-
-def _message(logged: Logged) -> Message:
-    return codec.message(logged.message.data, logged.message.metadata, logged.position, logged.global_position)

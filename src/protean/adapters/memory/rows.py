@@ -9,8 +9,9 @@ from operator import eq, ge, gt, itemgetter, le, lt
 from typing import Any
 
 from protean.adapters.memory.session import Session
+from protean.adapters.memory.store import Taken
 from protean.adapters.values import checked_row, columns_of, complaint_about, utc
-from protean.exceptions import ExpectedVersionError, InvalidOperationError, ProteanError, ValidationError
+from protean.exceptions import ExpectedVersionError, InvalidOperationError, ProteanError, TakenError, ValidationError
 from protean.ports.query import AllOf, AnyOf, Condition, Lookup, Not, Query, Where
 from protean.ports.rows import Change, Column, ColumnType, Delete, Insert, Key, Row, Table, Update, Upsert
 
@@ -96,7 +97,7 @@ class MemoryRows:
             if present is None:
                 self._put(table, key, {column.name: None for column in table.columns} | stored)
             elif isinstance(change, Insert):
-                raise ValidationError({table.key: ["is already taken"]})
+                raise TakenError(table.name, [table.key])
             else:
                 self._put(table, key, {**present, **{name: stored[name] for name in change.updates}})
             return
@@ -114,13 +115,13 @@ class MemoryRows:
 
     def _put(self, table: Table, key: Key, row: Row) -> None:
         contents = self._session.changing(table)
-        for column in table.columns:
-            holder = contents.taken.get((table.name, column.name, row[column.name])) if column.unique else None
-            if holder is not None and holder != key:
-                raise ValidationError({column.name: ["is already taken"]})
+        mine = _taken(table, row)
+        for entry in mine:
+            if contents.taken.get(entry, key) != key:
+                raise TakenError(table.name, entry[1])
         self._remove(table, key)
         contents.rows[table.name][key] = row
-        contents.taken.update(_taken(table, row))
+        contents.taken.update(mine)
 
     def _remove(self, table: Table, key: Key) -> None:
         contents = self._session.changing(table)
@@ -134,13 +135,12 @@ class MemoryRows:
         return [row for row in list(contents.rows[table.name].values()) if holds(row)]
 
 
-def _taken(table: Table, row: Row) -> dict[tuple[str, str, Any], Key]:
-    """What the row takes of its table's unique columns; null takes nothing."""
-    return {
-        (table.name, column.name, row[column.name]): row[table.key]
-        for column in table.columns
-        if column.unique and row[column.name] is not None
-    }
+def _taken(table: Table, row: Row) -> dict[Taken, Key]:
+    """What the row takes of what is unique in its table; null takes nothing."""
+    unique: list[tuple[str, ...]] = [(column.name,) for column in table.columns if column.unique]
+    unique += [index.columns for index in table.indexes if index.unique]
+    entries = [(table.name, columns, tuple(row[name] for name in columns)) for columns in unique]
+    return {entry: row[table.key] for entry in entries if None not in entry[2]}
 
 
 def _stored(table: Table, values: Row) -> dict[str, Any]:
@@ -184,9 +184,10 @@ def _comparison(condition: Where, table: Table) -> Callable[[Row], bool]:
     if value is None:
         return lambda _: False
     if lookup is Lookup.IN:
-        members = [member for member in value if member is not None]
-        for member in members:
+        listed = [member for member in value if member is not None]
+        for member in listed:
             _refuse(column, member)
+        members = listed if column.type is ColumnType.JSON else frozenset(listed)
         return lambda row: row[name] in members
     _refuse(column, value)
     if (compare_text := _COMPARE_TEXT.get(lookup)) is not None:

@@ -11,10 +11,16 @@ from typing import Any, TypeVar
 
 from protean.exceptions import TransientDatabaseError
 from protean.message import NewMessage
+from protean.ports.command_results import KeptResult
 from protean.ports.idempotency import Keyed
 from protean.ports.progress import Failure, Position
+from protean.ports.rebuilding import UnderWay
 from protean.ports.recovery import LaneState, Reconciliation, Standing
 from protean.ports.rows import Key, Row
+from protean.ports.timeouts import Timeout
+
+#: A table, columns of it that together are unique, and values in them.
+Taken = tuple[str, tuple[str, ...], tuple[Any, ...]]
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -65,8 +71,8 @@ class Contents:
     """Mappings from keys to values that are never changed in place, only replaced. `rows` are by table."""
 
     rows: dict[str, MutableMapping[Key, Row]] = field(default_factory=lambda: defaultdict(dict))
-    #: (table, column, value) of a unique column -> the key of the row that has it
-    taken: MutableMapping[tuple[str, str, Any], Key] = field(default_factory=dict)
+    #: What is unique -> the key of the row that has it
+    taken: MutableMapping[Taken, Key] = field(default_factory=dict)
     log: MutableMapping[tuple[str, int], Logged] = field(default_factory=dict)
     heads: MutableMapping[str, int] = field(default_factory=dict)
     messages: MutableMapping[str, Logged] = field(default_factory=dict)
@@ -81,6 +87,12 @@ class Contents:
     #: by broker
     losses: MutableMapping[str, Loss] = field(default_factory=dict)
     idempotency_keys: MutableMapping[tuple[str, str], Keyed] = field(default_factory=dict)
+    #: by projection
+    rebuilds: MutableMapping[str, UnderWay] = field(default_factory=dict)
+    #: by the command's id
+    command_results: MutableMapping[str, KeptResult] = field(default_factory=dict)
+    #: (process, key, name)
+    timeouts: MutableMapping[tuple[str, str, str], Timeout] = field(default_factory=dict)
 
 
 class Overlay(MutableMapping[_K, _V]):

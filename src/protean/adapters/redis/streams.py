@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any
@@ -66,9 +67,13 @@ class Streams(Connected):
         reply = self._client.call("XREADGROUP", "GROUP", group, consumer, "COUNT", count, "STREAMS", stream, after)
         return entries_of(reply[0][1]) if reply else []
 
-    def ack(self, stream: str, group: str, ids: Sequence[str]) -> None:
+    def ack(self, stream: str, group: str, ids: Sequence[str], *, trim: bool = True) -> None:
         for start in range(0, len(ids), ACK_CHUNK):
-            self._client.run(ACK, stream, group, *ids[start : start + ACK_CHUNK])
+            chunk = ids[start : start + ACK_CHUNK]
+            if trim:
+                self._client.run(ACK, stream, group, *chunk)
+            else:
+                self._client.call("XACK", stream, group, *chunk)
 
     def bury(self, stream: str, fields: Mapping[str, str | bytes]) -> str:
         flat = [part for pair in fields.items() for part in pair]
@@ -92,7 +97,12 @@ def entries_of(reply: Sequence[Any]) -> list[Entry]:
 
 
 def payload_of(fields: Sequence[bytes] | None) -> bytes | None:
-    """The field `data`; empty when somebody else's entry has none, None when the entry is gone."""
+    """The field `data`; of somebody else's entry without one its fields, as JSON; None when the entry is gone."""
     if fields is None:
         return None
-    return dict(zip(fields[::2], fields[1::2], strict=True)).get(b"data", b"")
+    named = dict(zip(fields[::2], fields[1::2], strict=True))
+    payload = named.get(b"data")
+    if payload is not None:
+        return payload
+    texts = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in named.items()}
+    return json.dumps(texts).encode()

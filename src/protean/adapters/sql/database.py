@@ -13,6 +13,7 @@ from protean.adapters.sql.errors import translate
 from protean.adapters.sql.lacking import lacking
 from protean.adapters.sql.outbox import SqlOutbox
 from protean.adapters.sql.recovery import SqlRecovery
+from protean.adapters.sql.shadows import SqlShadows
 from protean.adapters.sql.shape import Shape
 from protean.adapters.sql.tables import with_users
 from protean.adapters.sql.transaction import SqlTransaction
@@ -61,6 +62,7 @@ class SqlDatabase:
         self._shapes: dict[int, Shape] = {}
         self.outbox = SqlOutbox(self._engine)
         self.recovery = SqlRecovery(self._engine, self.outbox.local_locks)
+        self.shadows = SqlShadows(self._engine, self._definitions)
 
     def transaction(self) -> SqlTransaction:
         return SqlTransaction(self._engine, self._shape_of)

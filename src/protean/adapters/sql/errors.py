@@ -14,6 +14,7 @@ from protean.exceptions import (
     ProteanError,
     SessionLostError,
     TableMissingError,
+    TakenError,
     TransientDatabaseError,
     ValidationError,
 )
@@ -36,6 +37,10 @@ _SQLITE_NO_COLUMN = ("no such column", "has no column named")
 _KEY_DETAIL = re.compile(r"\((.+?)\)=\(")
 _SETUP_HINT = "; `protean db setup` creates missing tables"
 _COLUMN_HINT = "; `protean db setup` says which columns are missing and prints the SQL that adds them"
+
+
+class PositionTakenError(TransientDatabaseError):
+    """Raised when a position in a stream is taken. Of a stream that was expected to end before it: see `SqlLog`."""
 
 
 def translate(error: Exception, dbapi: Any, database: str, *, in_session: bool = False) -> ProteanError:
@@ -91,9 +96,9 @@ def _from_sqlite(error: sqlite3.Error, database: str) -> ProteanError:
 
 def _taken(table: str | None, columns: list[str], database: str) -> ProteanError:
     if table != "messages":
-        return ValidationError({column: ["is already taken"] for column in columns})
+        return TakenError(table or "", columns)
     if "position" in columns:
-        return TransientDatabaseError(f"{database}: another transaction wrote to the same stream at the same time")
+        return PositionTakenError(f"{database}: another transaction wrote to the same stream at the same time")
     return DatabaseError(f"{database}: a message with that id is in the log already")
 
 

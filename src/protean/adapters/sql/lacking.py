@@ -1,4 +1,4 @@
-"""Columns that tables of an earlier day lack, and the SQL that adds them."""
+"""Columns and indexes that tables of an earlier day lack, and the SQL that adds them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,37 @@ from protean.ports.database import Lacking
 
 
 def lacking(connection: sa.Connection, wanted: sa.MetaData) -> list[Lacking]:
-    """Each table that exists and lacks columns of `wanted`. The columns of `wanted` are not to be used afterwards."""
+    """Each table that exists and lacks something of `wanted`. The columns of `wanted` are not to be used afterwards."""
+    inspector = sa.inspect(connection)
     # Without the schema, which for both databases is the one that unqualified names mean here.
     present = {
-        table: {column["name"] for column in columns}
-        for (_, table), columns in sa.inspect(connection).get_multi_columns().items()
+        table: {column["name"] for column in columns} for (_, table), columns in inspector.get_multi_columns().items()
+    }
+    indexed = {
+        table: {index["name"] for index in indexes} for (_, table), indexes in inspector.get_multi_indexes().items()
     }
     found = []
     for table in wanted.sorted_tables:
         missing = [column for column in table.columns if column.name not in present.get(table.name, table.columns)]
-        if missing:
+        unindexed = _unindexed(table, indexed.get(table.name, set())) if table.name in present else []
+        if missing or unindexed:
             statements = [line for column in missing for line in _statements(table, column, connection.dialect)]
-            found.append(Lacking(table.name, tuple(column.name for column in missing), tuple(statements)))
+            statements += [_index_statement(index, connection.dialect) for index in unindexed]
+            columns, indexes = (column.name for column in missing), (str(index.name) for index in unindexed)
+            found.append(Lacking(table.name, tuple(columns), tuple(statements), tuple(indexes)))
     return found
+
+
+def _unindexed(table: sa.Table, present: set[str | None]) -> list[sa.Index]:
+    return sorted((index for index in table.indexes if index.name not in present), key=lambda index: str(index.name))
+
+
+def _index_statement(index: sa.Index, dialect: sa.Dialect) -> str:
+    """On PostgreSQL without keeping anybody from writing meanwhile; it takes no transaction around it."""
+    made = sa.schema.CreateIndex(index)
+    if dialect.name == "postgresql":
+        index.dialect_options["postgresql"]["concurrently"] = True
+    return f"{' '.join(str(made.compile(dialect=dialect)).split())};"
 
 
 def _statements(table: sa.Table, column: sa.Column[object], dialect: sa.Dialect) -> Iterator[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 
 from protean.adapters.sql import moments
 from protean.adapters.sql.session import Session
@@ -14,9 +16,13 @@ from protean.ports.progress import Position
 # Insert or lock, and read what is there then, in one statement for any number of streams. DO UPDATE, though it
 # changes nothing: DO NOTHING would neither lock nor return rows that exist. The order of the locks is that of
 # the SELECT, by code point, the same for everybody, so that two group commits never wait for each other.
+# Before the first row is locked the sort has read the gate, which is shared by all who lock positions of the handler,
+# and closed by whoever exchanges its projection's table: what they read and write is on one side of that.
 _LOCK_POSTGRESQL = """
 INSERT INTO positions (handler, stream_name, position, blocked)
-SELECT %s, stream_name, -1, false FROM unnest(%s::text[]) AS given (stream_name) ORDER BY stream_name COLLATE "C"
+SELECT %s, stream_name, -1, false
+FROM (SELECT pg_advisory_xact_lock_shared(%s)) AS gate, unnest(%s::text[]) AS given (stream_name)
+ORDER BY stream_name COLLATE "C"
 ON CONFLICT (handler, stream_name) DO UPDATE SET position = positions.position
 RETURNING stream_name, position, blocked
 """
@@ -59,6 +65,25 @@ _RECORD_SQLITE = _RECORD.format(
     "json_extract(value, '$[2]') AS global_position FROM json_each(%s)) AS given",
 )
 
+_HANDLED = """
+SELECT EXISTS (SELECT 1 FROM inbox WHERE handler = %s AND message_id = %s) OR EXISTS (
+    SELECT 1 FROM handlers WHERE name = %s AND message_type = %s AND start < %s AND floor >= %s
+)
+"""
+
+
+@cache
+def handler_key(handler: str) -> int:
+    """63 bits that stand for the handler among advisory locks, the same in every process and release."""
+    return int.from_bytes(hashlib.sha256(f"positions of {handler}".encode()).digest()[:8]) >> 1
+
+
+_FORGET = """
+DELETE FROM inbox WHERE handler = %s AND message_id IN (
+    SELECT message_id FROM inbox WHERE handler = %s AND global_position < %s ORDER BY global_position LIMIT %s
+)
+"""
+
 
 class SqlPositions:
     """`Positions` in SQL."""
@@ -69,7 +94,7 @@ class SqlPositions:
     def lock(self, handler: str, stream_names: Collection[str]) -> dict[str, Position]:
         names = sorted(set(stream_names))
         if self._session.postgresql:
-            rows = self._session.fetch(_LOCK_POSTGRESQL, (handler, names))
+            rows = self._session.fetch(_LOCK_POSTGRESQL, (handler, handler_key(handler), names))
         else:
             rows = self._session.fetch(_LOCK_SQLITE, (handler, json.dumps(names)))
         return {name: Position(position, bool(blocked)) for name, position, blocked in rows}
@@ -100,3 +125,11 @@ class SqlInbox:
         else:
             rows = self._session.fetch(_RECORD_SQLITE, (*values, json.dumps(given)))
         return {message_id for (message_id,) in rows}
+
+    def handled(self, handler: str, message: Message) -> bool:
+        position = message.global_position
+        values = (handler, message.id, handler, message.type, position, position)
+        return bool(self._session.fetch(_HANDLED, values)[0][0])
+
+    def forget(self, handler: str, below: int, limit: int) -> int:
+        return self._session.counts([(_FORGET, (handler, handler, below, limit))])[0]

@@ -231,6 +231,50 @@ idempotency_keys = sa.Table(
     postgresql_with=_HOT,
 )
 
+# A row while a projection is rebuilt beside its table, or was, by a process that has died.
+rebuilds = sa.Table(
+    "rebuilds",
+    framework,
+    sa.Column("projection", sa.Text(), primary_key=True),
+    _text("shadow"),
+    _text("token"),
+    sa.Column("position", sa.BigInteger(), nullable=False),
+    sa.Column("done", sa.BigInteger(), nullable=False),
+    sa.Column("total", sa.BigInteger(), nullable=False),
+    sa.Column("begun_at", _moment, nullable=False),
+    sa.Column("stepped_at", _moment, nullable=False),
+    postgresql_with=_VERY_HOT,
+)
+
+command_results = sa.Table(
+    "command_results",
+    framework,
+    sa.Column("command_id", _uuid, primary_key=True),
+    _text("result"),
+    sa.Column("finished_at", _moment, nullable=False, index=True),
+)
+
+timeouts = sa.Table(
+    "timeouts",
+    framework,
+    sa.Column("process", sa.Text(), primary_key=True),
+    sa.Column("key", sa.Text(), primary_key=True),
+    sa.Column("name", sa.Text(), primary_key=True),
+    sa.Column("due_at", _moment, nullable=False),
+    sa.Column("priority", sa.Integer(), nullable=False),
+    _text("correlation_id"),
+    _text("causation_id"),
+    _text("headers"),
+    _text("message_id", required=False),
+)
+# What a look at what is due asks for; those that are told of wait for their handler, and for nobody's look.
+sa.Index(
+    "timeouts_due",
+    timeouts.c.due_at,
+    postgresql_where=sa.text("message_id IS NULL"),
+    sqlite_where=sa.text("message_id IS NULL"),
+)
+
 
 def with_users(tables: Sequence[Table]) -> sa.MetaData:
     """The framework's tables and these. Raises ConfigurationError for a name that cannot be used."""
@@ -238,12 +282,15 @@ def with_users(tables: Sequence[Table]) -> sa.MetaData:
     for own in framework.sorted_tables:
         own.to_metadata(everything)
     for table in tables:
-        for name in (table.name, *(column.name for column in table.columns)):
+        indexes = (index.name for index in table.indexes)
+        for name in (table.name, *(column.name for column in table.columns), *indexes):
             if not 0 < len(name.encode()) <= _IDENTIFIER_BYTES:
                 raise ConfigurationError(f"table {table.name!r}: the name {name!r} is not 1 to 63 bytes long")
         if table.name in everything.tables:
             raise ConfigurationError(f"there is a table {table.name!r} already; give this one another name")
-        sa.Table(table.name, everything, *(_column(table, column) for column in table.columns))
+        made = sa.Table(table.name, everything, *(_column(table, column) for column in table.columns))
+        for index in table.indexes:
+            sa.Index(index.name, *(made.c[name] for name in index.columns), unique=index.unique)
     return everything
 
 

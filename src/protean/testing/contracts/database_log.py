@@ -5,18 +5,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
-from protean.exceptions import DatabaseError
+from protean.exceptions import DatabaseError, ExpectedVersionError
 from protean.ports.database import Database
+from protean.ports.log import LogFilter
 from protean.ports.outbox import Claim
 from protean.testing.contracts.database_steps import (
     BROKER,
     NOON,
     Elsewhere,
     append,
+    logged,
     message,
     outcomes,
     transaction,
@@ -122,3 +125,91 @@ class LogContract:
             tx.log.append([message("customer-1", name=bad)], BROKER)
         tx.rollback()
         append(database, message("customer-1", name="\\u0000 spelled out"))
+
+    def test_a_stream_continues_where_it_is_expected_to_end(self, database: Database) -> None:
+        with transaction(database) as tx:
+            tx.log.append([message("order-1"), message("order-2"), message("order-1")], BROKER, {"order-1": -1})
+        with transaction(database) as tx:
+            tx.log.append([message("order-1")], BROKER, {"order-1": 1})
+            tx.log.append([message("order-2"), message("order-1")], None, {"order-1": 2, "order-2": 0})
+        with transaction(database) as tx:
+            assert [each.position for each in tx.log.read("order-1", -1, 10)] == [0, 1, 2, 3]
+            assert [each.position for each in tx.log.read("order-2", -1, 10)] == [0, 1]
+
+    @pytest.mark.parametrize("together", [1, 2])
+    def test_a_stream_that_somebody_has_continued_is_named_and_nothing_is_written(
+        self, database: Database, together: int
+    ) -> None:
+        append(database, message("order-1"), message("order-1"), message("order-2"))
+        tx = database.transaction()
+        with pytest.raises(ExpectedVersionError, match="order-1 behind 0") as caught:
+            tx.log.append([message("order-2"), message("order-1")][-together:], BROKER, {"order-2": 0, "order-1": 0})
+        tx.rollback()
+        assert caught.value.stream_name == "order-1"
+        with transaction(database) as tx:
+            assert (tx.log.head("order-1"), tx.log.head("order-2")) == (1, 0)
+
+    def test_of_writers_at_once_that_expect_the_same_end_one_wins(
+        self, database: Database, elsewhere: Elsewhere
+    ) -> None:
+        def begin(number: int) -> str:
+            try:
+                with transaction(database) as tx:
+                    tx.log.append([message("order-1", n=number), message("order-1", n=number)], BROKER, {"order-1": -1})
+            except ExpectedVersionError as error:
+                return error.stream_name or ""
+            return "won"
+
+        assert sorted(outcomes([elsewhere.start(begin, number) for number in range(4)])) == ["order-1"] * 3 + ["won"]
+        with transaction(database) as tx:
+            read = tx.log.read("order-1", -1, 10)
+        assert [each.position for each in read] == [0, 1]
+        assert len({each.data["n"] for each in read}) == 1
+
+    def test_writers_of_the_same_streams_in_different_orders_do_not_wait_for_each_other(
+        self, database: Database, elsewhere: Elsewhere
+    ) -> None:
+        names = [f"order-{number}" for number in range(6)]
+        expected = dict.fromkeys(names, -1)
+
+        def begin(order: list[str]) -> str:
+            try:
+                with transaction(database) as tx:
+                    tx.log.append([message(name) for name in order], BROKER, expected)
+            except ExpectedVersionError:
+                return "lost"
+            return "won"
+
+        done = outcomes([elsewhere.start(begin, names[n:] + names[:n]) for n in range(4)])
+        assert sorted(done) == ["lost", "lost", "lost", "won"]
+
+    def test_the_log_is_searched_by_everything_at_once(self, database: Database) -> None:
+        written = logged(database, *(message(f"customer-{n % 2}", n=n) for n in range(6)), message("order-1"))
+        with transaction(database) as tx:
+            assert [each.id for each in tx.log.search(LogFilter(), 100)] == [each.id for each in written]
+            orders = tx.log.search(LogFilter(categories=("order",)), 100)
+            assert [each.stream_name for each in orders] == ["order-1"]
+            page = tx.log.search(LogFilter(after=written[1].global_position, categories=("customer", "none")), 2)
+            assert [each.data["n"] for each in page] == [2, 3]
+            upto = tx.log.search(LogFilter(upto=written[1].global_position, types=("CustomerRegistered",)), 9)
+            assert [each.data["n"] for each in upto] == [0, 1]
+            everything = LogFilter(
+                types=("CustomerRegistered",), correlation_id="c-1", since=NOON, until=NOON + timedelta(seconds=1)
+            )
+            assert len(tx.log.search(everything, 100)) == 7
+            for nothing in (
+                LogFilter(types=("Other",)),
+                LogFilter(types=()),
+                LogFilter(correlation_id="c-2"),
+                LogFilter(since=NOON + timedelta(microseconds=1)),
+                LogFilter(until=NOON),
+            ):
+                assert tx.log.search(nothing, 100) == []
+
+    def test_the_streams_of_a_category_are_listed_once_page_by_page(self, database: Database) -> None:
+        append(database, *(message(f"customer-{n % 5}") for n in range(20)), message("order-1"))
+        with transaction(database) as tx:
+            first = tx.log.streams("customer", "", 3)
+            rest = tx.log.streams("customer", first[-1], 3)
+            assert sorted(first + rest) == [f"customer-{n}" for n in range(5)]
+            assert tx.log.streams("customer", rest[-1], 3) == []

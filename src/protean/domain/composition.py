@@ -11,16 +11,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from protean.adapters.embedded.record import Server
-from protean.adapters.memory.broker import MemoryBroker
-from protean.adapters.memory.database import MemoryDatabase
-from protean.config import BrokerConfig, Config, DatabaseConfig, load
-from protean.deliver.doorbell import Ringer, bell_name
+from protean.config import Config, load
+from protean.deliver.doorbell import bell_name
 from protean.deliver.inline import InlineDelivery
 from protean.deliver.lanes import Lanes
+from protean.domain.bulk import Bulk
+from protean.domain.connections import Connections
+from protean.domain.histories import Histories
+from protean.domain.reacting import Reacting
+from protean.domain.reading import ReadingMethods
 from protean.elements.declarations import Declarations
 from protean.elements.element import info_of
 from protean.elements.payload import PayloadElement
+from protean.elements.query import QueryElement
 from protean.elements.registry import Registry
 from protean.exceptions import ConfigurationError
 from protean.handle.executor import Executor
@@ -31,19 +34,17 @@ from protean.ports.broker import Broker
 from protean.ports.database import Database, Sessions
 from protean.ports.handling import Execute
 from protean.ports.rows import Table
+from protean.write.asynchronous import accept
 from protean.write.commands import process
 from protean.write.context import active
+from protean.write.headers import checked_names
 from protean.write.repository import Repository
-from protean.write.tables import table_of
-
-#: Where embedded servers live, under the folder of the configuration.
-HOME = ".protean"
+from protean.write.storages import tables_kept
 
 S = TypeVar("S")
-C = TypeVar("C")
 
 
-class Domain(Declarations):
+class Domain(Declarations, Bulk, Reacting, ReadingMethods, Histories):
     """A bounded context: its elements, its configuration, its databases and brokers.
 
     Without a configuration everything is in memory and handlers run right after commit. With a `domain.toml`
@@ -61,12 +62,11 @@ class Domain(Declarations):
         root = _folder(root_path, caller)
         self.config = load(root) if config is None else Config.from_mapping(config, root=root)
         self.lanes = _lanes(self.config)
+        self._propagated = checked_names(self.config.context.propagate)
         self.consumer = f"protean.{name}"[:63]
-        self._connections = 0
-        self._opening = threading.RLock()
-        self._databases: dict[str, Database] = {}
-        self._brokers: dict[str, Broker] = {}
-        self._ringer: Ringer | None = None
+        self._connections = Connections(
+            lambda: self.config, self.consumer, lambda provider: self.tables.get(provider, [])
+        )
         self._executors: dict[str, list[Execute]] = {}
         self._inline = InlineDelivery(self._inline_executors, self.database, self._retry_inline)
 
@@ -98,12 +98,15 @@ class Domain(Declarations):
         command: Any,
         *,
         priority: int | None = None,
+        asynchronous: bool | None = None,
         correlation_id: str | None = None,
         idempotency_key: str | None = None,
     ) -> Any:
         """Handle a command in one transaction and return what its handler returns.
 
-        Priority is the argument, else that of the surrounding `processing_priority`, else NORMAL.
+        `asynchronous`: write it down for a server to handle, and return the id that `result_of` takes; without it, as
+        `command_processing` of the configuration says. Priority is the argument, else that of the surrounding
+        `processing_priority`, else NORMAL.
 
         With an `idempotency_key` (1 to 255 characters) the command is carried out once, however often it is sent:
         later calls return the first one's result. Raises DuplicateCommandError when the key was used for another
@@ -111,41 +114,42 @@ class Domain(Declarations):
         """
         if not isinstance(command, PayloadElement):
             raise ConfigurationError(f"process() takes a command of this domain, not {command!r:.80}")
-        return process(self, command, priority=priority, correlation_id=correlation_id, idempotency_key=idempotency_key)
+        if isinstance(command, QueryElement):
+            raise ConfigurationError(f"{type(command).__name__} is a query; ask it with dispatch()")
+        later = self.config.command_processing == "async" if asynchronous is None else asynchronous
+        carry_out = accept if later else process
+        return carry_out(
+            self, command, priority=priority, correlation_id=correlation_id, idempotency_key=idempotency_key
+        )
 
     @property
     def tables(self) -> dict[str, list[Table]]:
-        """The tables of all aggregates and projections, by the name of their database."""
+        """The tables of all aggregates, projections and process managers, by the name of their database."""
         tables: dict[str, list[Table]] = {name: [] for name in self.config.databases}
-        for element in (*self.registry.aggregates, *self.registry.projections):
-            tables.setdefault(element.__protean__.provider, []).append(table_of(element))
+        for element in (*self.registry.aggregates, *self.registry.projections, *self.registry.processes):
+            kept = tables.setdefault(element.__protean__.provider, [])
+            kept += [table for table in tables_kept(element) if table not in kept]
         return tables
 
     def database(self, provider: str = "default") -> Database:
         """The database of that name in the configuration, opened at the first call."""
-        opened = self._databases.get(provider)
-        if opened is None:
-            with self._opening:
-                opened = self._databases.get(provider)
-                if opened is None:
-                    opened = self._open_database(provider)
-                    self._databases[provider] = opened
-        return opened
+        return self._connections.database(provider)
 
     def sessions(self, provider: str) -> Sessions | None:
         """The view of that database's sessions, where it has any."""
-        database = self.database(provider)
-        if self.config.databases[provider].provider == "postgresql" and isinstance(database, Sessions):
-            return database
-        return None
+        return self._connections.sessions(provider)
 
     def broker(self, name: str | None = None) -> Broker:
         """The broker of that name in the configuration, by default the outbox's, opened at the first call."""
-        name = name or self.config.outbox.broker
-        with self._opening:
-            if name not in self._brokers:
-                self._brokers[name] = _open_broker(_named(self.config.brokers, name, "brokers"), self.config.root)
-            return self._brokers[name]
+        return self._connections.broker(name or self.config.outbox.broker)
+
+    @property
+    def propagated(self) -> tuple[str, ...]:
+        return self._propagated
+
+    @property
+    def snapshot_threshold(self) -> int:
+        return self.config.event_store.snapshot_threshold
 
     @property
     def outbox_broker(self) -> str | None:
@@ -162,8 +166,8 @@ class Domain(Declarations):
 
     def serve_as(self, consumer: str, connections: int) -> None:
         """Open databases under the name of that consumer, with room for so many connections."""
-        self.consumer = consumer
-        self._connections = connections
+        self.consumer = self._connections.consumer = consumer
+        self._connections.least = connections
 
     def committed(self, provider: str, messages: list[NewMessage]) -> None:
         """Wake the relays of what was committed, or, without a broker, run the handlers."""
@@ -171,39 +175,16 @@ class Domain(Declarations):
             self._inline.deliver(provider, messages)
             return
         for lane in {self.lanes.lane_of(message.priority) for message in messages}:
-            self._ring(bell_name(provider, lane))
+            self._connections.ring(bell_name(provider, lane))
 
     def close(self) -> None:
         """Close every connection. The domain opens them anew when it is used again."""
-        with self._opening:
-            if self._ringer is not None:
-                self._ringer.close()
-                self._ringer = None
-            for broker in self._brokers.values():
-                broker.close()
-            for database in self._databases.values():
-                database.close()
-            self._brokers.clear()
-            self._databases.clear()
-
-    def _ring(self, bell: str) -> None:
-        ringer = self._ringer
-        if ringer is None:
-            with self._opening:
-                ringer = self._ringer = self._ringer or Ringer(self.broker())
-        ringer.ring(bell)
-
-    def _open_database(self, provider: str) -> Database:
-        config = _named(self.config.databases, provider, "databases")
-        database = _open_database(config, self.config.root, self.consumer, self._connections)
-        if self.config.creates_tables:
-            database.setup(self.tables.get(provider, []))
-        return database
+        self._connections.close()
 
     def _retry_inline(self, provider: str) -> None:
         """Try again what is due, without an engine; a dead letter has no stream to go to."""
         executors = {
-            handler.name: Executor(self, handler, provider, self.retry_policy) for handler in self.registry.handlers
+            handler.name: Executor(self, handler, provider, self.retry_policy) for handler in self.registry.consumers
         }
         retrier = Retrier(self.database(provider), None, executors, lambda _failure: None)
         while retrier.retry_next(threading.Event()):
@@ -239,71 +220,3 @@ def _lanes(config: Config) -> Lanes:
     lanes = config.server.priority_lanes
     broker = config.brokers.get(config.outbox.broker)
     return Lanes(lanes.enabled, lanes.threshold, lanes.backfill_suffix, broker.stream_prefix if broker else "")
-
-
-def embedded_servers(root: Path) -> list[Server]:
-    """The embedded servers that run in the home under `root`, the folder of a configuration."""
-    with _extra("embedded"):
-        from protean.adapters import embedded  # noqa: PLC0415  # its drivers are an extra
-    return embedded.status(root / HOME)
-
-
-def stop_embedded_servers(root: Path) -> None:
-    """End them now. They end by themselves some seconds after the last process that uses them."""
-    with _extra("embedded"):
-        from protean.adapters import embedded  # noqa: PLC0415  # its drivers are an extra
-    embedded.stop(root / HOME)
-
-
-def _named(configured: Mapping[str, C], name: str, section: str) -> C:
-    if name not in configured:
-        there = ", ".join(sorted(configured)) or "none"
-        raise ConfigurationError(f"there is no [{section}.{name}] in the configuration; there is: {there}")
-    return configured[name]
-
-
-def _open_database(config: DatabaseConfig, root: Path, consumer: str, connections: int) -> Database:
-    if config.provider == "memory":
-        return MemoryDatabase()
-    uri = str(config.database_uri)
-    if uri == "embedded":
-        with _extra("embedded"):
-            from protean.adapters import embedded  # noqa: PLC0415  # its drivers are an extra
-
-            uri = embedded.postgresql(root / HOME).uri
-    with _extra(config.provider):
-        from protean.adapters.sql.database import SqlDatabase  # noqa: PLC0415  # its drivers are an extra
-        from protean.adapters.sql.engine import Timeouts  # noqa: PLC0415  # its drivers are an extra
-
-        return SqlDatabase(
-            uri,
-            pool_size=max(config.pool_size, connections),
-            application_name=consumer,
-            timeouts=Timeouts(
-                connect=config.connect_timeout, pool=config.pool_timeout, statement=config.statement_timeout
-            ),
-        )
-
-
-def _open_broker(config: BrokerConfig, root: Path) -> Broker:
-    if config.provider == "memory":
-        return MemoryBroker()
-    uri = str(config.uri)
-    if uri == "embedded":
-        with _extra("embedded"):
-            from protean.adapters import embedded  # noqa: PLC0415  # its drivers are an extra
-
-            uri = embedded.valkey(root / HOME).uri
-    with _extra("redis"):
-        from protean.adapters.redis.broker import RedisBroker  # noqa: PLC0415  # its drivers are an extra
-
-        return RedisBroker(uri, prefix=config.stream_prefix)
-
-
-@contextmanager
-def _extra(name: str) -> Iterator[None]:
-    """Say which extra brings a driver that is not there."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(f"{error.name} is not installed; pip install 'protean[{name}]'") from error
