@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protean.config import load
+from protean.config import Config, load
 from protean.config.reading import merged
 from protean.exceptions import ConfigurationError
 
@@ -89,6 +89,14 @@ def test_an_overlay_that_is_not_there_or_that_nobody_asks_for_is_warned_of(
 
     assert len(caplog.messages) == len(said)
     assert all(part in message for part, message in zip(said, caplog.messages, strict=True))
+
+
+def test_a_warning_of_names_holds_nothing_a_terminal_obeys(caplog: pytest.LogCaptureFixture) -> None:
+    Config.from_mapping({"production": {}, "\x1b[31m\ud800": {}}, env="\x1b[2J", environ={})
+
+    assert caplog.messages == [
+        r"PROTEAN_ENV is `\x1b[2J`, for which the configuration has no overlay, only for production, \x1b[31m\ud800"
+    ]
 
 
 def test_variables_are_filled_in_and_typed(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from protean.server.printable import printable, printable_lines
+from protean.printable import printable, printable_lines
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from protean.config.interpolation import Interpolated, MissingVariableError, interpolated
 from protean.config.uri import masked
 from protean.exceptions import ConfigurationError
+from protean.printable import printable
 from protean.suggestion import did_you_mean
 
 logger = logging.getLogger(__name__)
@@ -69,10 +70,13 @@ def _warn_of_names(env: str | None, overlays: Table, place: Place) -> None:
     """
     if env and overlays and env not in overlays:
         suggestion = did_you_mean(env, overlays) or f", only for {', '.join(overlays)}"
-        logger.warning("PROTEAN_ENV is `%s`, for which %s has no overlay%s", env, place.name, suggestion)
+        logger.warning(
+            "PROTEAN_ENV is `%s`, for which %s has no overlay%s", printable(env), place.name, printable(suggestion)
+        )
     for name in overlays:
         if name not in (env, PRODUCTION) and (suggestion := did_you_mean(name, [PRODUCTION])):
-            logger.warning("%s is in force where PROTEAN_ENV is `%s`%s", place.section((name,)), name, suggestion)
+            section = printable(place.section((name,)))
+            logger.warning("%s is in force where PROTEAN_ENV is `%s`%s", section, printable(name), suggestion)
 
 
 def merged(base: Table, over: Table) -> dict[str, Any]:

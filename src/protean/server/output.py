@@ -6,7 +6,7 @@ import logging
 import sys
 from typing import Any
 
-from protean.server.printable import printable, printable_lines
+from protean.printable import printable, printable_lines
 
 #: The logger of the lines that are worth printing although they are DEBUG.
 LANES = "protean.server.lanes"
