@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import shutil
 import tempfile
@@ -16,6 +17,7 @@ import pytest
 from redis import Redis
 
 from protean.adapters.embedded import postgresql, stop, valkey
+from protean.server.output import LANES
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +32,17 @@ def embedded_home() -> Iterator[Path]:
     yield home
     stop(home)
     shutil.rmtree(folder)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Commands that run here send the log to the console there is then, which is gone with the test."""
+    loggers = [logging.getLogger(name) for name in ("protean", LANES)]
+    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
+    yield
+    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import random
 from collections.abc import Iterator
@@ -27,15 +26,6 @@ VALUES = [
     "2026-01-01", "2026-13-45T99:99", "9999-12-31T23:59:59Z", "6f6d1d3e-3f0c-4c0f-9a53-9a4b0f1c2d3e", "%s", "[red]",
     "'; DROP TABLE outbox; --", "\x1b[2J", "\N{GRINNING FACE}", "\udcff", "A" * 5000, "--", "-", "--json", "--yes",
 ]  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    """`server` sends the log to the console there is then, which here is gone with the command."""
-    logger = logging.getLogger("protean")
-    before = logger.handlers[:], logger.level, logger.propagate
-    yield
-    logger.handlers, logger.level, logger.propagate = before[0], before[1], before[2]
 
 
 @pytest.fixture

@@ -92,8 +92,8 @@ def test_in_production_missing_tables_are_named_with_the_command_that_makes_them
 
 
 def test_the_lanes_line_is_printed_on_one_line_by_a_plain_server(started: Running) -> None:
-    assert started.printed("Initialized priority lanes") == LANES_LINE
-    assert started.count("Initialized priority lanes") == 1
+    assert started.printed("Initialized priority lanes for CustomerProjector") == LANES_LINE
+    assert started.count("Initialized priority lanes for CustomerProjector") == 1
 
 
 def test_the_server_makes_consumer_groups_on_both_streams_before_there_is_any_event(

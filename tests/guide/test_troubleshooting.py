@@ -96,10 +96,10 @@ class TestProductionEventsAreDelayedDuringMigration:
                     continue
                 if command["db"] == app.broker.connection_pool.connection_kwargs["db"]:
                     reads.setdefault(found[3], set()).add((int(found[1]), int(found[2])))
-                    if len(reads) == 2:
+                    if reads.keys() >= set(BOTH_LANES):
                         break
 
-        assert reads == {stream: {(7, 1000)} for stream in BOTH_LANES}
+        assert {stream: reads[stream] for stream in BOTH_LANES} == {stream: {(7, 1000)} for stream in BOTH_LANES}
 
 
 class TestBackfillStreamGrowsButNeverDrains:
@@ -276,9 +276,10 @@ class TestMigrationScriptRunsSlowly:
         (printed,) = blocks("Migration script runs slowly")
         app.configure((OUTBOX, printed.text))
 
-        batches = published(app)
+        sizes = [size for _, size in published(app)]
 
-        assert [size for _, size in batches] == [100, 100, 100, 50]
+        assert sum(sizes) == 350
+        assert max(sizes) == 100  # on a slow machine some are shorter: a batch of backfill has 5 ms beside production
 
     def test_its_interval_is_a_pause_between_batches(self, app: Application) -> None:
         (printed,) = blocks("Migration script runs slowly")

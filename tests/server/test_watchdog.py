@@ -86,6 +86,26 @@ def test_beyond_the_time_limit_the_process_is_given_up(
     assert [record.levelname for record in caplog.records if record.name == module.__name__] == ["CRITICAL"] * 2
 
 
+class Broken(logging.Handler):
+    """The end of a pipe that nobody holds any more."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Nothing: what counts is what happens at the end."""
+
+    def flush(self) -> None:
+        raise BrokenPipeError
+
+
+def test_a_log_that_cannot_be_written_does_not_keep_the_process(hanging: threading.Thread) -> None:
+    logging.getLogger("protean").addHandler(Broken())
+    watchdog, ended = watching(hanging, timeout=0.000001)
+
+    with pytest.raises(BrokenPipeError):
+        watchdog.look()
+
+    assert ended == [EXIT_CODE]
+
+
 def test_an_engine_watches_its_own_handlers_and_forgets_those_that_return(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

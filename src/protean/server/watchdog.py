@@ -76,9 +76,11 @@ class Watchdog:
 
     def _end(self) -> None:
         logger.critical("This process ends itself (exit code %d): a thread cannot be ended, a process can", EXIT_CODE)
-        for handler in logging.getLogger("protean").handlers:
-            handler.flush()
-        self._give_up(EXIT_CODE)
+        try:
+            for handler in logging.getLogger("protean").handlers:
+                handler.flush()
+        finally:  # a log that cannot be written must not keep a process that cannot work
+            self._give_up(EXIT_CODE)
 
 
 def told_after(times: int) -> float:
