@@ -7,11 +7,14 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
 from tests.cli.conftest import Shop
 from typer.testing import CliRunner
 
+from protean.cli.commands import COMMANDS
 from protean.cli.main import app
 
 DOMAIN_COMMANDS = [
@@ -249,11 +252,27 @@ def test_the_command_alone_shows_its_help_as_it_is_laid_out(runner: CliRunner) -
     assert done.output == runner.invoke(app, ["-h"]).output
 
 
-HEAVY = ["fastapi", "httpx", "jinja2", "psycopg", "redis", "sqlalchemy", "uvicorn"]
+#: What help must not wait for: drivers, an engine, a demonstration.
+HEAVY = ["asyncio", "fastapi", "httpx", "jinja2", "psycopg", "redis", "rich", "sqlalchemy", "uvicorn"]
+OURS = ["protean.adapters", "protean.cli.demo", "protean.handle.executor", "protean.server.engine"]
 
 
-def test_help_loads_no_driver(tmp_path: Path) -> None:
-    source = f"import sys, protean.cli.main; print([name for name in {HEAVY} if name in sys.modules])"
+def test_help_loads_no_driver_and_no_engine(tmp_path: Path) -> None:
+    source = f"""
+import atexit, sys, protean.cli.main
+atexit.register(lambda: print([name for name in {HEAVY + OURS} if name in sys.modules]))
+sys.argv = ["protean", "--help"]
+protean.cli.main.main()
+"""
     done = subprocess.run([sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True, check=True)
 
-    assert done.stdout == "[]\n"
+    assert "protean dev --domain=src/my_domain" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_list_says_of_each_command_what_its_own_help_begins_with() -> None:
+    commands: Any = typer.main.get_command(app)
+
+    listed = {name: each.text for name, each in COMMANDS.items()}
+
+    assert listed == {name: command.get_short_help_str(200) for name, command in commands.commands.items()}

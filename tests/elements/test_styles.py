@@ -24,6 +24,14 @@ class Dated:
         return str(self.source)
 
 
+def test_a_class_is_ready_when_it_is_declared_and_not_when_the_first_command_needs_it(domain: Declarations) -> None:
+    @domain.aggregate
+    class Customer:
+        name: str
+
+    assert Customer.__pydantic_complete__ is True  # type: ignore[attr-defined]  # pydantic's own
+
+
 def test_all_styles_work_in_one_class(domain: Declarations) -> None:
     class Tier(Enum):  # local: found in the function around the class
         GOLD = "gold"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import typer
 
-from protean.cli.grammar import DomainOption
+from protean.cli.grammar import DomainOption, command, examples
 from protean.cli.opening import opened, providers_of
 from protean.cli.output import say
 from protean.cli.server import Level
 from protean.cli.serving import LogLevel, Served, planned, serve
 from protean.config import masked
-from protean.domain import HOME, Domain, embedded_servers
+from protean.domain import Domain
+from protean.domain.connections import HOME
+from protean.domain.embedded import embedded_servers
 from protean.server.output import log_to_console
 
 
@@ -29,6 +31,9 @@ def dev(domain: DomainOption, log_level: Level = LogLevel.INFO) -> None:
         for line in described(loaded):
             say(line)
         raise typer.Exit(serve(loaded, domain, plan, log_level))
+
+
+app = command(dev, epilog=examples("protean dev --domain=src/my_domain"))
 
 
 def described(domain: Domain) -> list[str]:

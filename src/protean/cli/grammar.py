@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from protean.cli.commands import COMMANDS, Commands
 from protean.cli.output import complain
 from protean.exceptions import ConfigurationError, ProteanError
 
@@ -41,6 +42,10 @@ StreamOption = Annotated[
 
 class Application(TyperGroup):
     """The root of all commands: lists them by section, and turns what they raise into one line and an exit code."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = Commands()  # type: ignore[assignment]  # nobody adds to it
 
     def main(
         self,
@@ -79,12 +84,10 @@ class Application(TyperGroup):
         sys.exit(code if isinstance(code, int) else 0)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  # typer gives it
-        """Commands under the headings they were registered with."""
+        """Commands under their headings."""
         sections: dict[str, list[tuple[str, str]]] = {}
-        for name, command in self.commands.items():
-            section = getattr(command, "rich_help_panel", None)
-            heading = section if isinstance(section, str) else "Commands"
-            sections.setdefault(heading, []).append((name, command.get_short_help_str(formatter.width)))
+        for name, listed in COMMANDS.items():
+            sections.setdefault(listed.heading, []).append((name, listed.text))
         for heading, rows in sections.items():
             with formatter.section(heading):
                 formatter.write_dl(rows)
@@ -93,6 +96,13 @@ class Application(TyperGroup):
 def group(help_text: str) -> typer.Typer:
     """A group of commands."""
     return typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode=None, add_completion=False)
+
+
+def command(function: Callable[..., None], *, epilog: str, short_help: str | None = None) -> typer.Typer:
+    """A command that is in no group."""
+    alone = typer.Typer(rich_markup_mode=None, add_completion=False)
+    alone.command(epilog=epilog, short_help=short_help)(function)
+    return alone
 
 
 def examples(*lines: str) -> str:

@@ -1,4 +1,4 @@
-"""The application: its commands by section."""
+"""The application: what belongs to no command, and all of them below it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,7 @@ from typing import Annotated
 
 import typer
 
-from protean.cli import db, dlq, events, lanes, outbox, projection, snapshot
-from protean.cli.demo.command import demo
-from protean.cli.dev import dev
 from protean.cli.grammar import Application, examples
-from protean.cli.server import server
-
-RUNNING, LOOKING, TABLES = "Run", "See and mend", "Set up"
 
 app = typer.Typer(
     cls=Application,
@@ -50,29 +44,6 @@ def root(
     ] = False,
 ) -> None:
     """Event-driven domain models whose data migrations never block production."""
-
-
-app.command(
-    rich_help_panel=RUNNING,
-    epilog=examples(
-        "protean server --domain=src/my_domain",
-        "protean server --domain=my_app.identity.domain:identity --workers=4",
-        "protean server --lanes=backfill --workers=2     only backfills, on another machine",
-    ),
-)(server)
-app.command(rich_help_panel=RUNNING, epilog=examples("protean dev --domain=src/my_domain"))(dev)
-app.command(
-    rich_help_panel=RUNNING,
-    short_help="Migrate 10,000 customers while production goes on, and measure it.",
-    epilog=examples("protean demo", "protean demo --customers=2000 --json"),
-)(demo)
-app.add_typer(db.app, name="db", rich_help_panel=TABLES)
-app.add_typer(lanes.app, name="lanes", rich_help_panel=LOOKING)
-app.add_typer(outbox.app, name="outbox", rich_help_panel=LOOKING)
-app.add_typer(projection.app, name="projection", rich_help_panel=LOOKING)
-app.add_typer(dlq.app, name="dlq", rich_help_panel=LOOKING)
-app.add_typer(events.app, name="events", rich_help_panel=LOOKING)
-app.add_typer(snapshot.app, name="snapshot", rich_help_panel=LOOKING)
 
 
 def main() -> None:

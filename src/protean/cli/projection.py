@@ -18,7 +18,7 @@ from protean.clock import utc_now
 from protean.domain import Domain
 from protean.elements.projection import ProjectionElement
 from protean.exceptions import ConfigurationError
-from protean.handle.rebuilding import BATCH, RebuildProgress, Rebuilt
+from protean.handle.rebuilt import BATCH, RebuildProgress, Rebuilt
 from protean.suggestion import did_you_mean
 from protean.wording import counted
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from protean.cli.grammar import DomainOption, between
+from protean.cli.grammar import DomainOption, between, command, examples
 from protean.cli.opening import opened
 from protean.cli.serving import MOST_WORKERS, LogLevel, Served, planned, serve
 from protean.server.output import log_to_console
@@ -74,3 +74,13 @@ def server(
     with opened(domain) as loaded:
         plan = replace(planned(loaded, lanes, workers, in_process), patient=wait, health_port=health_port)
         raise typer.Exit(serve(loaded, domain, plan, log_level))
+
+
+app = command(
+    server,
+    epilog=examples(
+        "protean server --domain=src/my_domain",
+        "protean server --domain=my_app.identity.domain:identity --workers=4",
+        "protean server --lanes=backfill --workers=2     only backfills, on another machine",
+    ),
+)

@@ -41,7 +41,8 @@ _BROKER_SCHEMES: Final = {
 class Section(BaseModel):
     """A table of the file: fixed once read, with nothing unknown in it, and a number is not a text."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    # The validator of all sections is made at once, at the first load: who only imports the package needs none.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -50,6 +51,11 @@ class Section(BaseModel):
         if isinstance(value, Interpolated) and info.field_name is not None:
             return value.as_type(cls.model_fields[info.field_name].annotation)
         return value
+
+
+def _section() -> Any:
+    """A section that may be left out, which is the same as an empty one."""
+    return Field(default_factory=dict, validate_default=True)
 
 
 class PriorityLanesConfig(Section):
@@ -161,9 +167,9 @@ class ServerConfig(Section):
         allow_inf_nan=False,
         description="Days that the result of an asynchronous command can be asked for.",
     )
-    priority_lanes: PriorityLanesConfig = PriorityLanesConfig()
-    retry: RetryConfig = RetryConfig()
-    breaker: BreakerConfig = BreakerConfig()
+    priority_lanes: PriorityLanesConfig = _section()
+    retry: RetryConfig = _section()
+    breaker: BreakerConfig = _section()
 
 
 class OutboxConfig(Section):
@@ -261,12 +267,12 @@ def _event_processing(read: dict[str, Any]) -> Literal["sync", "async"]:
 class Config(Section):
     """The whole of a domain's configuration. Without a file: everything in memory, handlers run at commit."""
 
-    server: ServerConfig = ServerConfig()
-    outbox: OutboxConfig = OutboxConfig()
-    context: ContextConfig = ContextConfig()
-    event_store: EventStoreConfig = EventStoreConfig()
+    server: ServerConfig = _section()
+    outbox: OutboxConfig = _section()
+    context: ContextConfig = _section()
+    event_store: EventStoreConfig = _section()
     databases: dict[str, DatabaseConfig] = Field(
-        default_factory=lambda: {"default": DatabaseConfig()}, description="By name; `default` is always there."
+        default_factory=dict, validate_default=True, description="By name; `default` is always there."
     )
     brokers: dict[str, BrokerConfig] = Field(default_factory=dict, description="By name.")
     event_processing: Literal["sync", "async"] = Field(
@@ -285,10 +291,10 @@ class Config(Section):
     )
     custom: dict[str, Any] = Field(default_factory=dict, description="Yours; protean does not look into it.")
 
-    @field_validator("databases")
+    @field_validator("databases", mode="before")
     @classmethod
-    def _with_default(cls, databases: dict[str, DatabaseConfig]) -> dict[str, DatabaseConfig]:
-        return {"default": DatabaseConfig(), **databases}
+    def _with_default(cls, databases: Any) -> Any:
+        return {"default": {}, **databases} if isinstance(databases, Mapping) else databases
 
     @model_validator(mode="after")
     def _broker_exists(self) -> Config:

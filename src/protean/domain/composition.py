@@ -26,8 +26,6 @@ from protean.elements.payload import PayloadElement
 from protean.elements.query import QueryElement
 from protean.elements.registry import Registry
 from protean.exceptions import ConfigurationError
-from protean.handle.executor import Executor
-from protean.handle.retrier import Retrier
 from protean.handle.retry import RetryPolicy
 from protean.message import NewMessage
 from protean.ports.broker import Broker
@@ -183,6 +181,9 @@ class Domain(Declarations, Bulk, Reacting, ReadingMethods, Histories):
 
     def _retry_inline(self, provider: str) -> None:
         """Try again what is due, without an engine; a dead letter has no stream to go to."""
+        from protean.handle.executor import Executor  # noqa: PLC0415  # where there is a broker, only servers have them
+        from protean.handle.retrier import Retrier  # noqa: PLC0415  # as above
+
         executors = {
             handler.name: Executor(self, handler, provider, self.retry_policy) for handler in self.registry.consumers
         }
@@ -193,6 +194,8 @@ class Domain(Declarations, Bulk, Reacting, ReadingMethods, Histories):
     def _inline_executors(self, category: str) -> list[Execute]:
         executors = self._executors.get(category)
         if executors is None:
+            from protean.handle.executor import Executor  # noqa: PLC0415  # as above
+
             executors = self._executors[category] = [
                 Executor(self, handler, self.provider_of(category), self.retry_policy).execute
                 for handler in self.registry.handlers_of(category)

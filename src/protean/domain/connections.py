@@ -8,9 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from protean.adapters.embedded.record import Server
-from protean.adapters.memory.broker import MemoryBroker
-from protean.adapters.memory.database import MemoryDatabase
 from protean.config import BrokerConfig, Config, DatabaseConfig
 from protean.deliver.doorbell import Ringer
 from protean.exceptions import ConfigurationError
@@ -94,20 +91,6 @@ class Connections:
         return database
 
 
-def embedded_servers(root: Path) -> list[Server]:
-    """The embedded servers that run in the home under `root`, the folder of a configuration."""
-    with _extra("embedded"):
-        from protean.adapters import embedded  # noqa: PLC0415  # its drivers are an extra
-    return embedded.status(root / HOME)
-
-
-def stop_embedded_servers(root: Path) -> None:
-    """End them now. They end by themselves some seconds after the last process that uses them."""
-    with _extra("embedded"):
-        from protean.adapters import embedded  # noqa: PLC0415  # its drivers are an extra
-    embedded.stop(root / HOME)
-
-
 def _named(configured: Mapping[str, C], name: str, section: str) -> C:
     if name not in configured:
         there = ", ".join(sorted(configured)) or "none"
@@ -117,6 +100,8 @@ def _named(configured: Mapping[str, C], name: str, section: str) -> C:
 
 def _open_database(config: DatabaseConfig, root: Path, consumer: str, connections: int) -> Database:
     if config.provider == "memory":
+        from protean.adapters.memory.database import MemoryDatabase  # noqa: PLC0415  # production has another
+
         return MemoryDatabase()
     uri = str(config.database_uri)
     if uri == "embedded":
@@ -140,6 +125,8 @@ def _open_database(config: DatabaseConfig, root: Path, consumer: str, connection
 
 def _open_broker(config: BrokerConfig, root: Path) -> Broker:
     if config.provider == "memory":
+        from protean.adapters.memory.broker import MemoryBroker  # noqa: PLC0415  # production has another
+
         return MemoryBroker()
     uri = str(config.uri)
     if uri == "embedded":

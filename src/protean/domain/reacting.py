@@ -7,7 +7,6 @@ from datetime import datetime
 from protean.clock import utc_now
 from protean.elements.handlers import HandlerSpec
 from protean.elements.registry import Registry
-from protean.handle.timekeeper import Timekeeper
 from protean.write.command_results import CommandStatus, status_of
 from protean.write.context import ActiveDomain
 
@@ -30,6 +29,8 @@ class Reacting:
         handlers run right after commit, which need somebody to call it now and then. One that is set anew by what
         follows is left for the next call.
         """
+        from protean.handle.timekeeper import Timekeeper  # noqa: PLC0415  # a server's, and not needed beside one
+
         told: set[tuple[str, str, str]] = set()
         for provider in sorted({process.__protean__.provider for process in self.registry.processes}):
             timekeeper = Timekeeper(self, provider, process_managers(self.registry, provider))

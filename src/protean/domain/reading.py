@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from protean.elements.projection import ProjectionElement
 from protean.exceptions import ConfigurationError
-from protean.handle.rebuilding import BATCH, Rebuilder, RebuildProgress, Rebuilt
+from protean.handle.rebuilt import BATCH, RebuildProgress, Rebuilt
 from protean.write.context import ActiveDomain
 from protean.write.dispatching import dispatch
 from protean.write.view import View
@@ -49,4 +49,6 @@ class ReadingMethods:
             raise ConfigurationError(f"rebuild() takes a projection, not {projection!r:.80}")
         if batch < 1:
             raise ConfigurationError(f"batch must be at least 1, not {batch}")
+        from protean.handle.rebuilding import Rebuilder  # noqa: PLC0415  # done now and then, and not by applications
+
         return Rebuilder(self, projection, batch=batch, told=progress).run()

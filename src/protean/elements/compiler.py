@@ -102,6 +102,7 @@ def compile_class(cls: type, base: type[E], info: ElementInfo) -> type[E]:
         "__module__": cls.__module__,
         "__qualname__": cls.__qualname__,
         "__doc__": cls.__doc__,
+        "model_config": pydantic.ConfigDict(defer_build=False),
         "__annotations__": {name: annotation_of(spec, frozen=frozen) for name, spec in fields.items()},
         **{name: _field_info(spec) for name, spec in fields.items()},
         **{name: reading(name, method) for name, method in computed.items()},

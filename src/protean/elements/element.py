@@ -104,8 +104,9 @@ class ElementInfo:
 class Element(pydantic.BaseModel):
     """The base that the compiler puts under aggregates, commands, events and projections."""
 
+    # Bases have no instances, so they need no validators; the compiler has those of declared classes built at once.
     model_config = pydantic.ConfigDict(
-        extra="forbid", validate_default=True, protected_namespaces=(), ignored_types=(FieldSpec,)
+        extra="forbid", validate_default=True, protected_namespaces=(), ignored_types=(FieldSpec,), defer_build=True
     )
     __protean__: ClassVar[ElementInfo]
 
@@ -120,7 +121,10 @@ class Element(pydantic.BaseModel):
                 )
 
     def __init__(self, /, **values: Any) -> None:
-        construct(self, values)
+        try:
+            self.__pydantic_validator__.validate_python(values, self_instance=self)
+        except pydantic.ValidationError as error:
+            raise _refused(self, error) from None
 
     # Tells pydantic that this constructor only validates, so that decoding need not go through it.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # pydantic's own mark
@@ -139,7 +143,7 @@ class StatefulElement(Element):
         try:
             super().__setattr__(name, value)
         except pydantic.ValidationError as error:
-            raise ValidationError(complaints(error, type(self).__name__, self.__protean__.fields)) from None
+            raise _refused(self, error) from None
         except ValueError:
             if name in self.__protean__.fields or hasattr(type(self), name):
                 raise  # a property's own
@@ -160,7 +164,11 @@ def construct(element: Element, values: Mapping[str, Any], context: Any = None) 
     try:
         element.__pydantic_validator__.validate_python(values, self_instance=element, context=context)
     except pydantic.ValidationError as error:
-        raise ValidationError(complaints(error, type(element).__name__, element.__protean__.fields)) from None
+        raise _refused(element, error) from None
+
+
+def _refused(element: Element, error: pydantic.ValidationError) -> ValidationError:
+    return ValidationError(complaints(error, type(element).__name__, element.__protean__.fields))
 
 
 def history(row: Mapping[str, Any] | None = None, version: int = -1) -> dict[str, Any]:

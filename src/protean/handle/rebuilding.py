@@ -10,7 +10,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from protean.elements.element import ElementKind
 from protean.elements.handlers import HandlerSpec
@@ -23,6 +23,7 @@ from protean.exceptions import (
     TransientDatabaseError,
 )
 from protean.handle.rebuild_record import RebuildRecord, patiently
+from protean.handle.rebuilt import BATCH, RebuildProgress, Rebuilt
 from protean.handle.replaying import ReplayFailed, Replaying
 from protean.message import Message
 from protean.ports.database import Database
@@ -35,8 +36,6 @@ from protean.write.unit_of_work import current_unit_of_work
 
 logger = logging.getLogger(__name__)
 
-#: Messages of one transaction. More is faster, holds more memory, and lets a failure undo more.
-BATCH = 500
 #: Messages of the first one, and seconds from which on transactions have fewer.
 FIRST, LONG = 50, 1.0
 #: Messages left over at which the tables are exchanged: they are applied while the projectors wait.
@@ -48,44 +47,6 @@ ROUNDS = 30
 HANDLERS_WAIT, READERS_WAIT, TRIES, PAUSE = 2.0, 0.3, 60, 2.0
 #: Seconds without a step after which a rebuild's process counts as dead.
 PATIENCE = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class RebuildProgress:
-    """`done` of `total` messages are looked at after so many `seconds`. `exchanging`: it is about to end."""
-
-    projection: str
-    done: int
-    total: int
-    seconds: float
-    exchanging: bool = False
-
-    @property
-    def rate(self) -> float:
-        """Messages a second."""
-        return self.done / self.seconds if self.seconds > 0 else 0.0
-
-    @property
-    def remaining(self) -> float | None:
-        """Seconds that are left at this rate; None while there is none."""
-        return max(self.total - self.done, 0) / self.rate if self.rate else None
-
-
-@dataclass(frozen=True, slots=True)
-class Rebuilt:
-    """What a rebuild has done: `messages` of the log looked at, projectors `applied` times, `rows` that came out.
-
-    `held`: streams in which a projector has failed, and which stay blocked. `left_over`: the table that an earlier
-    rebuild, which died, had left, and which is gone.
-    """
-
-    projection: str
-    messages: int
-    applied: int
-    rows: int
-    held: int
-    seconds: float
-    left_over: str | None = None
 
 
 class Rebuilder:

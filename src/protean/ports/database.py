@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from protean.ports.command_results import CommandResults
 from protean.ports.idempotency import IdempotencyKeys
 from protean.ports.log import Log
 from protean.ports.outbox import Outbox
 from protean.ports.progress import Failures, Inbox, Positions
-from protean.ports.rebuilding import Rebuilding, Shadows
-from protean.ports.recovery import Recovery
 from protean.ports.rows import Rows, Table
 from protean.ports.timeouts import Timeouts
+
+if TYPE_CHECKING:
+    # A server's, a rebuild's: applications, which import this module too, do without.
+    from protean.ports.rebuilding import Rebuilding, Shadows
+    from protean.ports.recovery import Recovery
 
 
 class Transaction(Protocol):

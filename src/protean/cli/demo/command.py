@@ -18,6 +18,7 @@ from protean.cli.demo.report import as_json, latency_table, outcome_table
 from protean.cli.demo.story import Recorded, Story
 from protean.cli.demo.verdict import Findings, broken_promises, criterion, verdict
 from protean.cli.demo.workspace import workspace
+from protean.cli.grammar import command, examples
 from protean.cli.output import say, show, show_json
 from protean.exceptions import ConfigurationError
 
@@ -56,6 +57,13 @@ def demo(
     _draw(picture, record, findings, display)
     if broken_promises(findings):
         raise typer.Exit(1)
+
+
+app = command(
+    demo,
+    short_help="Migrate 10,000 customers while production goes on, and measure it.",
+    epilog=examples("protean demo", "protean demo --customers=2000 --json"),
+)
 
 
 def _run(customers: int, display: Display, *, keep: bool) -> Recorded:

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
-from protean.domain import HOME, stop_embedded_servers
+from protean.domain.connections import HOME
+from protean.domain.embedded import stop_embedded_servers
 from protean.exceptions import ConfigurationError
 
 #: What a developer's own run of the example leaves in its folder.
