@@ -55,6 +55,12 @@ def raised_events(aggregate: Aggregate) -> tuple[EventElement, ...]:
     return tuple(_private(aggregate)["_events"])
 
 
+def raised_here(aggregate: Aggregate) -> Sequence[EventElement]:
+    """The same as a view that stays: what is raised later appears in it. For who looks often and at many."""
+    events: list[EventElement] = _private(aggregate)["_events"]
+    return events
+
+
 def clear_events(aggregate: Aggregate) -> None:
     """Forget the events raised: they are committed, or never will be."""
     _private(aggregate)["_events"].clear()

@@ -17,6 +17,7 @@ from protean.elements.aggregate import (
     clear_events,
     give_back_events,
     raised_events,
+    raised_here,
     set_version,
 )
 from protean.elements.element import StatefulElement, identity_of
@@ -48,7 +49,8 @@ class UnitOfWork:
         self._provider = ""
         self._tracked: dict[tuple[type, Key], Tracked] = {}
         self._preloaded: dict[tuple[type, Key], StatefulElement | None] = {}
-        self._aggregates: list[Tracked] = []
+        #: What each has raised, and whether it tells facts: looked at often, for the many of which nothing is new.
+        self._aggregates: list[tuple[Sequence[EventElement], bool, Tracked]] = []
         self._pending: list[NewMessage] = []
         self._written: list[NewMessage] = []
         self._told: list[tuple[AggregateElement, Sequence[EventElement]]] = []
@@ -155,19 +157,9 @@ class UnitOfWork:
 
         Called at the end of every handler: by the time of the commit its surroundings are gone.
         """
-        for known in self._aggregates:
-            if not isinstance(known.element, AggregateElement):
-                continue
-            if events := raised_events(known.element):
-                self._pending += [event_message(self.domain, known.element, event) for event in events]
-                self._told.append((known.element, events))
-                clear_events(known.element)
-                known.raised = True
-                if isinstance(known.element, EventSourcedElement):
-                    known.events += events
-            if known.element.__protean__.options.get("fact_events"):
-                fact = fact_message(self.domain, known, raised=bool(events))
-                self._pending += [] if fact is None else [fact]
+        for raised, tells, known in self._aggregates:
+            if raised or tells:
+                self._collect(known, tells)
 
     def send(self, provider: str, message: NewMessage) -> None:
         """Write a message that no aggregate has raised, behind the events raised so far."""
@@ -195,6 +187,20 @@ class UnitOfWork:
                 known.removed = True
             else:
                 refill(known.element, known.loaded)
+
+    def _collect(self, known: Tracked, tells: bool) -> None:
+        if not isinstance(known.element, AggregateElement):
+            return
+        if events := raised_events(known.element):
+            self._pending += [event_message(self.domain, known.element, event) for event in events]
+            self._told.append((known.element, events))
+            clear_events(known.element)
+            known.raised = True
+            if isinstance(known.element, EventSourcedElement):
+                known.events += events
+        if tells:
+            fact = fact_message(self.domain, known, raised=bool(events))
+            self._pending += [] if fact is None else [fact]
 
     def _flush(self) -> None:
         self.collect()
@@ -273,8 +279,9 @@ class UnitOfWork:
 
     def _track(self, known: Tracked) -> Tracked:
         self._tracked[(type(known.element), known.key)] = known
-        if known.table.version is not None:
-            self._aggregates.append(known)
+        if isinstance(known.element, AggregateElement):
+            tells = bool(known.element.__protean__.options.get("fact_events"))
+            self._aggregates.append((raised_here(known.element), tells, known))
         return known
 
     def _provider_of_changes(self) -> str:
