@@ -1,7 +1,15 @@
 """The statements of the floors: what somebody would write by hand over the same tables."""
 
+from __future__ import annotations
+
+import json
+from uuid import uuid4
+
 #: Read the row, as a command handler must.
 READ = "SELECT name, email, lifetime_spend, loyalty_tier, _version FROM customer WHERE id = %s"
+
+#: The same for many, with whose row it is.
+READ_MANY = "SELECT id, name, email, lifetime_spend, loyalty_tier, _version FROM customer WHERE id = ANY(%s)"
 
 #: Change it, if it is still as it was read.
 CHANGE = "UPDATE customer SET loyalty_tier = %s, _version = %s WHERE id = %s AND _version = %s"
@@ -24,3 +32,24 @@ ON CONFLICT (customer_id) DO UPDATE SET {column} = excluded.{column}, changes = 
 """
 UPSERT_NAME = UPSERT.format(column="name")
 UPSERT_TIER = UPSERT.format(column="loyalty_tier")
+
+
+def message(customer_id: str, tier: str, position: int) -> tuple[str, str, int, str, str]:
+    """The values of `APPEND`, with metadata as long as the framework's."""
+    message_id = str(uuid4())
+    data = json.dumps({"customer_id": customer_id, "loyalty_tier": tier})
+    metadata = json.dumps(
+        {
+            "id": message_id,
+            "type": "CustomerTierChanged",
+            "version": 1,
+            "kind": "event",
+            "stream_name": f"customer-{customer_id}",
+            "category": "customer",
+            "priority": -50,
+            "time": "2025-01-01T00:00:00.000000Z",
+            "correlation_id": message_id,
+            "causation_id": message_id,
+        }
+    )
+    return message_id, f"customer-{customer_id}", position, data, metadata

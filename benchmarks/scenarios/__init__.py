@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 FAMILIES: dict[str, tuple[str, ...]] = {
+    "model": ("import_time", "declaring", "creation"),
     "guide_loop": ("guide_loop",),
+    "process_many": ("process_many",),
     "relay": ("relay",),
     "drain": ("drain",),
     "latency": (

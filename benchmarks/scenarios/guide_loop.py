@@ -6,11 +6,9 @@ trip); the same through SQLAlchemy Core; and psycopg in pipeline mode, as fast a
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from statistics import median
-from uuid import uuid4
 
 import psycopg
 import sqlalchemy as sa
@@ -82,7 +80,7 @@ def _psycopg(bench: Bench, tier: str) -> int:
             row = connection.execute(raw.READ, (customer_id,)).fetchone()
             version = row[4] if row else 0
             connection.execute(raw.CHANGE, (tier, version + 1, customer_id, version))
-            connection.execute(raw.APPEND, _message(customer_id, tier, version + 1))
+            connection.execute(raw.APPEND, raw.message(customer_id, tier, version + 1))
             connection.commit()
     return len(ids)
 
@@ -96,7 +94,7 @@ def _pipelined(bench: Bench, tier: str) -> int:
                 row = connection.execute(raw.READ, (customer_id,)).fetchone()
                 version = row[4] if row else 0
                 connection.execute(raw.CHANGE, (tier, version + 1, customer_id, version))
-                connection.execute(raw.APPEND, _message(customer_id, tier, version + 1))
+                connection.execute(raw.APPEND, raw.message(customer_id, tier, version + 1))
                 connection.execute("COMMIT")
     return len(ids)
 
@@ -118,7 +116,7 @@ def _core(bench: Bench, tier: str) -> int:
             version = connection.execute(read, {"key": customer_id}).mappings().one()["_version"]
             values = {"key": customer_id, "expected": version, "tier": tier, "next": version + 1}
             connection.execute(change, values)
-            connection.exec_driver_sql(raw.APPEND, _message(customer_id, tier, version + 1))
+            connection.exec_driver_sql(raw.APPEND, raw.message(customer_id, tier, version + 1))
             connection.commit()
     engine.dispose()
     return len(ids)
@@ -126,24 +124,3 @@ def _core(bench: Bench, tier: str) -> int:
 
 def _ids(connection: psycopg.Connection) -> list[str]:
     return [customer_id for (customer_id,) in connection.execute("SELECT id FROM customer ORDER BY id")]
-
-
-def _message(customer_id: str, tier: str, position: int) -> tuple[str, str, int, str, str]:
-    """The values of `raw.APPEND`, with metadata as long as the framework's."""
-    message_id = str(uuid4())
-    data = json.dumps({"customer_id": customer_id, "loyalty_tier": tier})
-    metadata = json.dumps(
-        {
-            "id": message_id,
-            "type": "CustomerTierChanged",
-            "version": 1,
-            "kind": "event",
-            "stream_name": f"customer-{customer_id}",
-            "category": "customer",
-            "priority": -50,
-            "time": "2025-01-01T00:00:00.000000Z",
-            "correlation_id": message_id,
-            "causation_id": message_id,
-        }
-    )
-    return message_id, f"customer-{customer_id}", position, data, metadata

@@ -1,0 +1,1 @@
+"""What declaring, making and writing down objects costs, beside plain pydantic doing the same."""
