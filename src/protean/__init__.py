@@ -1,6 +1,7 @@
 """Domain-driven, event-driven applications whose data migrations never block production."""
 
 from protean.domain import Domain
+from protean.domain.current import current_domain
 from protean.elements.aggregate import Aggregate
 from protean.elements.applying import apply
 from protean.elements.command import Command
@@ -14,7 +15,7 @@ from protean.elements.process_manager import ProcessManager, handle_timeout
 from protean.elements.projection import Projection
 from protean.elements.query import Query
 from protean.elements.value_object import Value
-from protean.write.context import current_domain, g
+from protean.write.context import g
 from protean.write.current import CurrentMessage, current_message
 from protean.write.query import Q
 from protean.write.unit_of_work import UnitOfWork

@@ -13,7 +13,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import SimpleNamespace
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from protean.clock import utc_now
 from protean.elements.payload import PayloadElement
@@ -150,7 +150,7 @@ def current_cause() -> Cause | None:
     return _cause.get()
 
 
-class _CurrentDomain:
+class CurrentDomain:
     """Stands for the active domain; each attribute is looked up there."""
 
     __slots__ = ()
@@ -191,5 +191,4 @@ def _namespace() -> SimpleNamespace:
     return namespace
 
 
-current_domain: ActiveDomain = cast("ActiveDomain", _CurrentDomain())
 g = _Globals()

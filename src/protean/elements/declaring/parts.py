@@ -13,24 +13,7 @@ from protean.elements.entity import EntityElement
 from protean.elements.indexes import checked_indexes
 from protean.elements.naming import checked_table, snake_case
 from protean.elements.options import EntityOptions
-from protean.fields import (
-    Auto,
-    Boolean,
-    Date,
-    DateTime,
-    Decimal,
-    Dict,
-    Float,
-    Identifier,
-    Integer,
-    List,
-    Method,
-    Nested,
-    Status,
-    String,
-    Text,
-    ValueObject,
-)
+from protean.fields.functions import FIELD_FUNCTIONS
 
 T = TypeVar("T")
 
@@ -42,24 +25,7 @@ class PartDeclarations(Declaring):
     def entity(self, /, **options: Unpack[EntityOptions]) -> Decorator: ...
     @dataclass_transform(
         kw_only_default=True,
-        field_specifiers=(
-            Auto,
-            Boolean,
-            Date,
-            DateTime,
-            Decimal,
-            Dict,
-            Float,
-            Identifier,
-            Integer,
-            List,
-            Method,
-            Nested,
-            Status,
-            String,
-            Text,
-            ValueObject,
-        ),
+        field_specifiers=FIELD_FUNCTIONS,  # type: ignore[misc]  # mypy, which wants a literal, follows bases only
     )
     def entity(self, cls: type[T] | None = None, /, **options: Any) -> type[T] | Decorator:
         """An object with an identity that lives inside an aggregate, in a field made with HasMany or HasOne."""

@@ -12,24 +12,7 @@ from protean.elements.element import Element, ElementInfo, ElementKind
 from protean.elements.event import EventElement
 from protean.elements.options import PayloadOptions
 from protean.exceptions import ConfigurationError
-from protean.fields import (
-    Auto,
-    Boolean,
-    Date,
-    DateTime,
-    Decimal,
-    Dict,
-    Float,
-    Identifier,
-    Integer,
-    List,
-    Method,
-    Nested,
-    Status,
-    String,
-    Text,
-    ValueObject,
-)
+from protean.fields.functions import FIELD_FUNCTIONS
 
 T = TypeVar("T")
 
@@ -42,24 +25,7 @@ class PayloadDeclarations(Declaring):
     @dataclass_transform(
         kw_only_default=True,
         frozen_default=True,
-        field_specifiers=(
-            Auto,
-            Boolean,
-            Date,
-            DateTime,
-            Decimal,
-            Dict,
-            Float,
-            Identifier,
-            Integer,
-            List,
-            Method,
-            Nested,
-            Status,
-            String,
-            Text,
-            ValueObject,
-        ),
+        field_specifiers=FIELD_FUNCTIONS,  # type: ignore[misc]  # mypy, which wants a literal, follows bases only
     )
     def command(self, cls: type[T] | None = None, /, **options: Any) -> type[T] | Decorator:
         """A wish addressed to an aggregate."""
@@ -72,24 +38,7 @@ class PayloadDeclarations(Declaring):
     @dataclass_transform(
         kw_only_default=True,
         frozen_default=True,
-        field_specifiers=(
-            Auto,
-            Boolean,
-            Date,
-            DateTime,
-            Decimal,
-            Dict,
-            Float,
-            Identifier,
-            Integer,
-            List,
-            Method,
-            Nested,
-            Status,
-            String,
-            Text,
-            ValueObject,
-        ),
+        field_specifiers=FIELD_FUNCTIONS,  # type: ignore[misc]  # mypy, which wants a literal, follows bases only
     )
     def event(self, cls: type[T] | None = None, /, **options: Any) -> type[T] | Decorator:
         """A fact about an aggregate."""

@@ -17,24 +17,7 @@ from protean.elements.options import ProcessManagerOptions, ServiceOptions, Subs
 from protean.elements.process_manager import COMPLETED_AT, ProcessManagerElement
 from protean.elements.services import use_cases_of
 from protean.exceptions import ConfigurationError
-from protean.fields import (
-    Auto,
-    Boolean,
-    Date,
-    DateTime,
-    Decimal,
-    Dict,
-    Float,
-    Identifier,
-    Integer,
-    List,
-    Method,
-    Nested,
-    Status,
-    String,
-    Text,
-    ValueObject,
-)
+from protean.fields.functions import FIELD_FUNCTIONS
 from protean.fields.spec import MISSING, FieldKind, FieldSpec
 
 T = TypeVar("T")
@@ -50,24 +33,7 @@ class ReactionDeclarations(Declaring):
     def process_manager(self, /, **options: Unpack[ProcessManagerOptions]) -> Decorator: ...
     @dataclass_transform(
         kw_only_default=True,
-        field_specifiers=(
-            Auto,
-            Boolean,
-            Date,
-            DateTime,
-            Decimal,
-            Dict,
-            Float,
-            Identifier,
-            Integer,
-            List,
-            Method,
-            Nested,
-            Status,
-            String,
-            Text,
-            ValueObject,
-        ),
+        field_specifiers=FIELD_FUNCTIONS,  # type: ignore[misc]  # mypy, which wants a literal, follows bases only
     )
     def process_manager(self, cls: type[T] | None = None, /, **options: Any) -> type[T] | Decorator:
         """State that follows a process over several aggregates: its `@handle` methods react to their events."""

@@ -10,24 +10,7 @@ from protean.elements.declaring.base import Declaring, Decorator, plain
 from protean.elements.element import Element, ElementInfo, ElementKind
 from protean.elements.options import PartOfProjection
 from protean.elements.query import QueryElement
-from protean.fields import (
-    Auto,
-    Boolean,
-    Date,
-    DateTime,
-    Decimal,
-    Dict,
-    Float,
-    Identifier,
-    Integer,
-    List,
-    Method,
-    Nested,
-    Status,
-    String,
-    Text,
-    ValueObject,
-)
+from protean.fields.functions import FIELD_FUNCTIONS
 
 T = TypeVar("T")
 
@@ -40,24 +23,7 @@ class ReadingDeclarations(Declaring):
     @dataclass_transform(
         kw_only_default=True,
         frozen_default=True,
-        field_specifiers=(
-            Auto,
-            Boolean,
-            Date,
-            DateTime,
-            Decimal,
-            Dict,
-            Float,
-            Identifier,
-            Integer,
-            List,
-            Method,
-            Nested,
-            Status,
-            String,
-            Text,
-            ValueObject,
-        ),
+        field_specifiers=FIELD_FUNCTIONS,  # type: ignore[misc]  # mypy, which wants a literal, follows bases only
     )
     def query(self, cls: type[T] | None = None, /, **options: Any) -> type[T] | Decorator:
         """A question to a projection."""

@@ -16,24 +16,7 @@ from protean.elements.indexes import checked_indexes
 from protean.elements.naming import checked_category, checked_table, snake_case
 from protean.elements.options import AggregateOptions, ProjectionOptions
 from protean.elements.projection import ProjectionElement
-from protean.fields import (
-    Auto,
-    Boolean,
-    Date,
-    DateTime,
-    Decimal,
-    Dict,
-    Float,
-    Identifier,
-    Integer,
-    List,
-    Method,
-    Nested,
-    Status,
-    String,
-    Text,
-    ValueObject,
-)
+from protean.fields.functions import FIELD_FUNCTIONS
 
 T = TypeVar("T")
 
@@ -45,24 +28,7 @@ class StateDeclarations(Declaring):
     def aggregate(self, /, **options: Unpack[AggregateOptions]) -> Decorator: ...
     @dataclass_transform(
         kw_only_default=True,
-        field_specifiers=(
-            Auto,
-            Boolean,
-            Date,
-            DateTime,
-            Decimal,
-            Dict,
-            Float,
-            Identifier,
-            Integer,
-            List,
-            Method,
-            Nested,
-            Status,
-            String,
-            Text,
-            ValueObject,
-        ),
+        field_specifiers=FIELD_FUNCTIONS,  # type: ignore[misc]  # mypy, which wants a literal, follows bases only
     )
     def aggregate(self, cls: type[T] | None = None, /, **options: Any) -> type[T] | Decorator:
         """An object with an identity that changes by commands and raises events."""
@@ -74,24 +40,7 @@ class StateDeclarations(Declaring):
     def projection(self, /, **options: Unpack[ProjectionOptions]) -> Decorator: ...
     @dataclass_transform(
         kw_only_default=True,
-        field_specifiers=(
-            Auto,
-            Boolean,
-            Date,
-            DateTime,
-            Decimal,
-            Dict,
-            Float,
-            Identifier,
-            Integer,
-            List,
-            Method,
-            Nested,
-            Status,
-            String,
-            Text,
-            ValueObject,
-        ),
+        field_specifiers=FIELD_FUNCTIONS,  # type: ignore[misc]  # mypy, which wants a literal, follows bases only
     )
     def projection(self, cls: type[T] | None = None, /, **options: Any) -> type[T] | Decorator:
         """A row made for reading."""

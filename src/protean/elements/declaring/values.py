@@ -11,24 +11,7 @@ from protean.elements.element import Element, ElementInfo, ElementKind
 from protean.elements.options import ValueObjectOptions
 from protean.elements.value_object import ValueObjectElement
 from protean.exceptions import ConfigurationError
-from protean.fields import (
-    Auto,
-    Boolean,
-    Date,
-    DateTime,
-    Decimal,
-    Dict,
-    Float,
-    Identifier,
-    Integer,
-    List,
-    Method,
-    Nested,
-    Status,
-    String,
-    Text,
-    ValueObject,
-)
+from protean.fields.functions import FIELD_FUNCTIONS
 
 T = TypeVar("T")
 
@@ -41,24 +24,7 @@ class ValueDeclarations(Declaring):
     @dataclass_transform(
         kw_only_default=True,
         frozen_default=True,
-        field_specifiers=(
-            Auto,
-            Boolean,
-            Date,
-            DateTime,
-            Decimal,
-            Dict,
-            Float,
-            Identifier,
-            Integer,
-            List,
-            Method,
-            Nested,
-            Status,
-            String,
-            Text,
-            ValueObject,
-        ),
+        field_specifiers=FIELD_FUNCTIONS,  # type: ignore[misc]  # mypy, which wants a literal, follows bases only
     )
     def value_object(self, cls: type[T] | None = None, /, **options: Any) -> type[T] | Decorator:
         """Something without an identity: it never changes, and is equal to another when its contents are."""
