@@ -100,6 +100,7 @@ class Cause:
 _domain: ContextVar[ActiveDomain | None] = ContextVar("protean_domain", default=None)
 _globals: ContextVar[SimpleNamespace | None] = ContextVar("protean_g", default=None)
 _cause: ContextVar[Cause | None] = ContextVar("protean_cause", default=None)
+_correlation: ContextVar[str | None] = ContextVar("protean_correlation", default=None)
 
 
 @contextmanager
@@ -131,6 +132,26 @@ def caused_by(cause: Cause, priority: int) -> Iterator[None]:
     finally:
         with suppress(ValueError):  # as above
             _cause.reset(token)
+
+
+@contextmanager
+def correlated(correlation_id: str) -> Iterator[None]:
+    """What begins inside the block has that correlation id: 1 to 255 characters, those of a request or a job.
+
+    A message being handled has its own, and passes that on.
+    """
+    token = _correlation.set(correlation_id)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # as above
+            _correlation.reset(token)
+
+
+def current_correlation_id() -> str | None:
+    """That of the message being handled here, else of the request or job around; None outside of all."""
+    cause = _cause.get()
+    return _correlation.get() if cause is None else cause.correlation_id
 
 
 def active_domain() -> ActiveDomain:

@@ -16,7 +16,7 @@ from protean.exceptions import ValidationError
 from protean.message import Message, MessageKind, NewMessage
 from protean.ports.timeouts import Timeout
 from protean.priority import current_priority
-from protean.write.context import ActiveDomain, Cause, current_cause
+from protean.write.context import ActiveDomain, Cause, current_cause, current_correlation_id
 from protean.write.headers import headers_of
 
 #: Longest payload of a message, in characters: well below what readers refuse.
@@ -29,7 +29,7 @@ def new_cause(domain: ActiveDomain, command: PayloadElement, correlation_id: str
     message_id = str(uuid4())
     return Cause(
         message_id,
-        correlation_id or (outer.correlation_id if outer else message_id),
+        correlation_id or current_correlation_id() or message_id,
         headers_of(domain, MessageKind.COMMAND, command, outer.headers if outer else {}),
         origin_id=outer.origin if outer else None,
         causation_id=outer.message_id if outer else None,
@@ -65,7 +65,7 @@ def event_message(domain: ActiveDomain, aggregate: AggregateElement, event: Payl
         category=category,
         stream_name=stream_name,
         priority=current_priority(),
-        correlation_id=cause.correlation_id if cause else message_id,
+        correlation_id=current_correlation_id() or message_id,
         causation_id=cause.origin if cause else None,
         headers=headers_of(domain, MessageKind.EVENT, event, cause.headers if cause else {}, aggregate),
     )
