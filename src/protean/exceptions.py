@@ -95,6 +95,10 @@ class NotSupportedError(ProteanError):
     """Raised when a chosen adapter cannot do what was asked of it."""
 
 
+class OverloadedError(ProteanError):
+    """Raised when so much waits to be begun already that one more is refused. Nothing of it has been done."""
+
+
 class UnknownTypeError(ProteanError):
     """Raised when a message names a type or a version that this domain does not know (yet)."""
 

@@ -1,0 +1,1 @@
+"""Where protean meets other frameworks, a package each. Their drivers are extras."""
