@@ -36,9 +36,11 @@ class Api:
 
     def refused(self, method: str, path: str, body: bytes | str | None = None) -> tuple[int, list[tuple[Any, str]]]:
         status, answer = self(method, path, body)
-        assert set(answer) == {"detail"}
-        assert all(set(problem) == {"field", "problem"} for problem in answer["detail"])
-        return status, [(problem["field"], problem["problem"]) for problem in answer["detail"]]
+        assert {"type", "title", "status", "correlation_id"} < set(answer)
+        assert answer["status"] == status
+        errors = answer.get("errors") or [{"field": None, "detail": answer["detail"]}]
+        assert all(set(error) == {"field", "detail"} for error in errors)
+        return status, [(error["field"], error["detail"]) for error in errors]
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +108,14 @@ def test_what_is_not_there_is_refused_in_the_same_shape(api: Api) -> None:
 def test_the_documentation_shows_the_shape_and_the_readme_every_status(api: Api) -> None:
     _, document = api("GET", "/openapi.json")
     answers = document["paths"]["/customers"]["post"]["responses"]
-    assert answers["4XX"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Refusal"}
+    shape = answers["4XX"]["content"]["application/problem+json"]["schema"]["properties"]
+    assert {"type", "title", "status", "detail", "errors", "correlation_id"} == set(shape)
     assert "422" not in answers
 
     readme = (EXAMPLE / "README.md").read_text()
     for status in (400, 404, 409, 422, 503):
         assert f"| {status} |" in readme
+
+
+def test_it_is_ready_when_it_can_serve(api: Api) -> None:
+    assert api("GET", "/readyz") == (200, {"ready": True, "reasons": []})
