@@ -12,7 +12,7 @@ from tests.integrations.conftest import PATIENCE, Asking, Hold, application, eve
 from tests.support.years import Orders, build_orders
 
 from protean.exceptions import DatabaseUnavailableError
-from protean.integrations.fastapi import create_health_router
+from protean.integrations.fastapi import create_health_router, health
 from protean.integrations.fastapi.health import Asked
 
 #: More than Starlette has threads for plain endpoints.
@@ -58,9 +58,21 @@ def test_health_is_told_while_every_thread_is_busy(in_memory: Orders) -> None:
         assert {each.answer.status_code for each in asking} == {200, 201}
 
 
-def test_a_server_that_hangs_is_asked_once_and_waited_for_by_nobody_for_long(
-    caplog: pytest.LogCaptureFixture,
+def test_a_server_is_asked_now_and_then_however_often_somebody_wants_to_know(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(health, "ASK_INTERVAL", 3600.0)
+    questions = []
+    asked = Asked("default database", lambda: questions.append(1))
+
+    assert [asyncio.run(asked.complaint()) for _ in range(20)] == [None] * 20
+    assert len(questions) == 1
+
+
+def test_a_server_that_hangs_is_asked_once_and_waited_for_by_nobody_for_long(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "ASK_INTERVAL", 0.0)
     answered, questions = threading.Event(), []
 
     def hang() -> None:
