@@ -143,6 +143,10 @@ class SessionLostError(DatabaseUnavailableError):
     """Raised when a session ended, or its connection broke, under a transaction; others may be served all the same."""
 
 
+class ResourceLimitError(DatabaseUnavailableError):
+    """Raised when a statement took more memory or space than the database has or allows; others may do with less."""
+
+
 class BrokerError(ProteanError):
     """Raised by broker adapters in place of their driver's errors."""
 

@@ -153,7 +153,7 @@ def test_a_message_whose_session_always_ends_becomes_a_failure_and_then_a_dead_l
     (failure,) = failures(bank)
     assert (failure.attempts, failure.error_type) == (1, "SessionLostError")
     assert "terminating connection due to administrator command" in failure.error
-    assert "5 sessions have ended, one after the other" in failure.traceback
+    assert "5 transactions were broken off, one after the other" in failure.traceback
 
     left, losses = lane.retry()
     assert left is not None

@@ -1,7 +1,7 @@
 """Sessions that end under a handler: the database's doing at first, and the message's when it happens every time.
 
 A statement may crash its session, or the whole server; a handler may rest in its transaction for longer than the
-database allows. Waiting does not help then, and would hold the lane for ever.
+database allows, or ask for more memory than there is. Waiting does not help then, and would hold the lane for ever.
 
 An outage does not look like that. It ends a session once, and then gives none: no handler is called, nothing is
 counted, however long it lasts. And a failure is written down in the same database, so that it takes one that works.
@@ -11,10 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from protean.exceptions import ResourceLimitError, SessionLostError
 from protean.message import Message
 
-#: Sessions that may end under one message until that is a failure of it. More forgives a worse network and holds the
-#: lane for longer: the pauses between them double, 1.5 s for all of these.
+#: What breaks off a transaction that others need not meet: its session has ended, or no room was found for it.
+INTERRUPTIONS = (SessionLostError, ResourceLimitError)
+
+#: Sessions that may end under one message, or find no room, until that is its failure. More forgives a worse network
+#: and holds the lane for longer: the pauses between them double, 1.5 s for all of these.
 BUDGET = 5
 #: Messages that are handled one a transaction after a session has ended under several. More finds a culprit further
 #: back, and is slower after an outage.

@@ -14,9 +14,9 @@ from typing import Any
 from protean import crash
 from protean.elements.element import ElementKind
 from protean.elements.handlers import HandlerSpec, Method
-from protean.exceptions import InvalidOperationError, SessionLostError
+from protean.exceptions import InvalidOperationError
 from protean.handle import underway
-from protean.handle.interruptions import BUDGET, Interruptions
+from protean.handle.interruptions import BUDGET, INTERRUPTIONS, Interruptions
 from protean.handle.processes import Processes
 from protean.message import Message, MessageKind
 from protean.write.command_results import keep_result
@@ -64,16 +64,26 @@ class Invocation:
     def unit_of_work(self) -> Iterator[UnitOfWork]:
         """A unit of work for calls of the handler.
 
-        Raises HandlerFailed in place of SessionLostError when too many sessions have ended under the same message.
+        Raises HandlerFailed, with the last message that the handler was called with, for what is refused only at the
+        commit (a deferred constraint; an error that the handler has caught), and in place of `INTERRUPTIONS` when there
+        were too many under one message.
         """
         messages = self._transaction.messages = list[Message]()
+        committing = False
         try:
             with UnitOfWork(self._domain) as unit:
                 yield unit
-        except SessionLostError as error:
+                committing = True
+        except INTERRUPTIONS as error:
             if not self._interruptions.too_many(messages):
                 raise
-            error.add_note(f"{BUDGET} sessions have ended, one after the other, while the handler had this message")
+            error.add_note(f"{BUDGET} transactions were broken off, one after the other, with this message")
+            raise HandlerFailed(messages[-1], error) from error
+        except (HandlerFailed, *INFRASTRUCTURE, *CONFLICTS):
+            raise
+        except Exception as error:
+            if not committing or not messages:
+                raise
             raise HandlerFailed(messages[-1], error) from error
         finally:
             self._transaction.messages = None

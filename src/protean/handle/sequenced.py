@@ -84,7 +84,7 @@ class SequencedHandling:
                 outcomes = self.group([(delivery, message)], lambda: True)
                 if outcomes:
                     return outcomes[0]
-                self._catch_up(message.stream_name, before=message.position)
+                self._catch_up(message.stream_name, message.position, self._page)
             except HandlerFailed as failed:
                 outcome = self._record(delivery, message, self._settled_before(failed))
             except UNREADABLE as error:
@@ -178,13 +178,13 @@ class SequencedHandling:
         except Exception as error:  # also a field's own validator, or a value that no column can keep
             raise HandlerFailed(last, error) from error
 
-    def _catch_up(self, stream_name: str, before: int) -> None:
-        """Apply what is missing below the position `before`, a page a transaction."""
+    def _catch_up(self, stream_name: str, before: int, page: int) -> None:
+        """Apply what is missing below the position `before`, so many messages a transaction."""
         while True:
             with self._invocation.unit_of_work() as unit:
                 transaction = unit.transaction(self._provider)
                 at = transaction.positions.lock(self._handler, [stream_name])[stream_name]
-                count = min(before - 1 - at.position, self._page)
+                count = min(before - 1 - at.position, page)
                 if count <= 0:
                     return
                 self._apply_page(unit, self._missing(transaction, stream_name, at.position, count))
@@ -200,12 +200,17 @@ class SequencedHandling:
         self._finish(unit, {page[-1].stream_name: page[-1].position}, page[-1])
 
     def _settled_before(self, failed: HandlerFailed) -> HandlerFailed:
-        """Apply what precedes the failed message, which stands on its own; the failure that is left to record."""
+        """Apply what precedes the failed message, which stands on its own; the failure that is left to record.
+
+        What was refused of several together is blamed on the last of them; if an earlier one fails after all, they are
+        taken one by one.
+        """
+        page = self._page
         while True:
             try:
-                self._catch_up(failed.message.stream_name, before=failed.message.position)
+                self._catch_up(failed.message.stream_name, failed.message.position, page)
             except HandlerFailed as earlier:
-                failed = earlier
+                failed, page = earlier, 1
             except UNREADABLE as error:
                 return HandlerFailed(failed.message, error)
             else:

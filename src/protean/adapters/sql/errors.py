@@ -12,6 +12,7 @@ from protean.exceptions import (
     DatabaseError,
     DatabaseUnavailableError,
     ProteanError,
+    ResourceLimitError,
     SessionLostError,
     TableMissingError,
     TakenError,
@@ -29,6 +30,8 @@ _TRANSIENT = frozenset(["40001", "40P01", "55P03", "57014"])
 _UNAVAILABLE = ("08", "53", "57P", "25P03", "25P04", "25006", "58030")
 #: Of these, what says that it is this session that ended. 57P02 is about the crash of somebody else's.
 _SESSION_ENDED = ("08", "57P01", "57P05", "25P03", "25P04")
+#: Of these, what may be due to the statement: out of memory, beyond a configured limit such as temp_file_limit.
+_TOO_MUCH = frozenset(["53200", "53400"])
 _SQLITE_TRANSIENT = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _SQLITE_UNAVAILABLE = ("SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_READONLY", "SQLITE_NOTADB")
 _NO_TABLE, _NO_COLUMN = "42P01", "42703"
@@ -58,8 +61,14 @@ def translate(error: Exception, dbapi: Any, database: str, *, in_session: bool =
         if isinstance(error, (dbapi.OperationalError, dbapi.InterfaceError)):
             return _lost(error, database) if in_session else _unavailable(error, database)
         return DatabaseError(f"{database}: {_first_line(error)}")
-    if in_session and sqlstate.startswith(_SESSION_ENDED):
+    return (_from_session if in_session else _from_sqlstate)(error, sqlstate, database)
+
+
+def _from_session(error: Any, sqlstate: str, database: str) -> ProteanError:
+    if sqlstate.startswith(_SESSION_ENDED):
         return _lost(error, database)
+    if sqlstate in _TOO_MUCH:
+        return ResourceLimitError(f"{database} cannot carry out a statement: {_first_line(error)}")
     return _from_sqlstate(error, sqlstate, database)
 
 
