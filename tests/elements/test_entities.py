@@ -152,6 +152,11 @@ def test_assigning_a_list_fills_the_list_that_is_there() -> None:
     one.lines = [one.lines[1], Line(sku="c")]
     assert one.lines is held
     assert skus(held) == "bc"
+    refused: list[Any] = [Line(sku="d"), 5]
+    assert "item 1" in messages(lambda: setattr(one, "lines", refused))["lines"][0]
+    assert skus(held) == "bc"
+    assert all(line.order is one for line in held)
+    assert refused[0].order is None
 
 
 @pytest.mark.parametrize("wrong", [5, None, "text", {"sku": "a"}, Discount(percent=1), AnyOrder()])
@@ -334,6 +339,9 @@ def test_the_row_holds_the_parts_and_makes_the_object_again() -> None:
     assert [line["sku"] for line in row["lines"]] == ["a", "b"]
     again = restore(AnyOrder, row)
     assert state_of(again) == row
+    whole = again.to_dict()
+    assert whole["address"] == {"id": one.address.id, "city": "Ulm"}
+    assert [(line["sku"], len(line["discounts"])) for line in whole["lines"]] == [("a", 0), ("b", 1)]
     assert again.lines[1].discounts[0].percent == 5
     again.lines[0].ship()
     assert (again.lines[0].order is again, len(raised_events(again))) == (True, 1)

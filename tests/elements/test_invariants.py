@@ -164,6 +164,9 @@ def test_a_change_that_breaks_one_is_undone() -> None:
     assert complaints(lambda: setattr(mine, "total", 3)) == {"total": ["is not that of the lines"]}
     assert complaints(lambda: setattr(mine, "lines", [])) == {"total": ["is not that of the lines"]}
     assert (state_of(mine), set(mine.model_fields_set)) == before
+    untouched = AnyOrder()
+    assert complaints(lambda: setattr(untouched, "total", 3))
+    assert "total" not in untouched.model_fields_set
 
 
 def test_a_change_of_a_part_is_a_change_of_the_whole() -> None:
@@ -175,6 +178,7 @@ def test_a_change_of_a_part_is_a_change_of_the_whole() -> None:
     atlantis = AnyAddress(city="Atlantis")
     assert complaints(lambda: setattr(mine, "address", atlantis)) == {"_entity": ["nobody delivers to Atlantis"]}
     assert mine.address.city == "Lund"
+    assert complaints(lambda: setattr(mine.address, "city", "Atlantis")) == {"_entity": ["nobody delivers to Atlantis"]}
     mine.address.city = "Malmö"
     atlantis.city = "part of nothing, anything goes"
 
@@ -254,12 +258,16 @@ def test_an_atomic_change_that_ends_badly_is_undone_with_its_events() -> None:
 def test_an_atomic_change_looks_at_the_parts_too() -> None:
     mine = order(2)
 
-    def empties() -> None:
+    def empties(total: int) -> None:
         with atomic_change(mine):
-            mine.total = 0
+            mine.total = total
             mine.lines[0].quantity = 0
 
-    assert complaints(empties) == {"quantity": ["of a line is at least 1"]}
+    assert complaints(lambda: empties(0)) == {"quantity": ["of a line is at least 1"]}
+    assert complaints(lambda: empties(7)) == {
+        "quantity": ["of a line is at least 1"],
+        "total": ["is not that of the lines"],
+    }
     assert mine.lines[0].quantity == 2
 
 
@@ -318,6 +326,8 @@ def test_an_invariant_that_changes_something_or_answers_is_told_off(domain: Decl
     with pytest.raises(InvalidOperationError, match="`meddles` of Busy returned False; let it raise"):
         mine.wish = 2
     assert (mine.wish, mine.count) == (0, 0)
+    with pytest.raises(InvalidOperationError, match="an invariant of Busy changes it"):
+        busy(wish=1)
 
 
 def test_invariants_are_inherited_and_overridden(domain: Declarations) -> None:

@@ -22,6 +22,7 @@ from protean.elements.state import restore, state_of
 from protean.elements.value_object import Value
 from protean.exceptions import ConfigurationError, DeserializationError, InvalidOperationError, ValidationError
 from protean.fields import Decimal, Dict, Integer, List, Method, Nested, String, ValueObject
+from protean.fields.frozen import frozen_json
 
 shop = Declarations(Registry())
 
@@ -143,6 +144,28 @@ def test_lists_and_dicts_inside_never_change_either() -> None:
     assert (price.tags, mine, price.tags[:], longer) == (["a"], ["a", "b", "c"], ["a"], ["a", "d"])
 
 
+@pytest.mark.parametrize(
+    ("kind", "method", "arguments"),
+    [
+        *(("list", name, ()) for name in ("clear", "pop", "sort", "reverse")),
+        *(("list", name, ([9],)) for name in ("extend", "__iadd__")),
+        *(("list", name, (1,)) for name in ("append", "remove", "__imul__")),
+        *(("list", name, (0, 9)) for name in ("insert", "__setitem__")),
+        ("list", "__delitem__", (0,)),
+        *(("dict", name, ()) for name in ("clear", "popitem")),
+        *(("dict", name, ("a",)) for name in ("pop", "setdefault", "__delitem__")),
+        *(("dict", name, ({"b": 1},)) for name in ("update", "__ior__")),
+        ("dict", "__setitem__", ("a", 9)),
+    ],
+)
+def test_whatever_would_change_a_list_or_dict_inside_is_refused(kind: str, method: str, arguments: Any) -> None:
+    inside: Any = frozen_json({"list": [1, 2], "dict": {"a": 1}})[kind]
+    before = copy.copy(inside)
+    with pytest.raises(InvalidOperationError, match="part of something that never changes"):
+        getattr(inside, method)(*arguments)
+    assert inside == before
+
+
 def test_json_inside_never_changes_at_any_depth_and_becomes_changeable_elsewhere() -> None:
     told: Any = shop.event(part_of=Product)(type("Told", (), {"extra": Dict(), "__module__": __name__}))
     event = told(extra={"a": [{"b": 1}]})
@@ -256,6 +279,9 @@ def test_to_dict_is_plain_all_the_way_down() -> None:
     assert type(found["price"]["tags"]) is list
     assert restore(AnyProduct, state_of(product)).to_dict() == found
     assert AnyPriced(price=product.price).to_dict()["price"] == price
+    product.by_country = {"se": EUR5}
+    product.to_dict()["by_country"].clear()
+    assert product.by_country == {"se": EUR5}
 
 
 def test_a_method_is_read_like_a_field_and_stored_nowhere(domain: Declarations) -> None:

@@ -5,17 +5,24 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from tests.support.fulfillment import PATIENCE, REMINDER, Shop, build_shop
 
-from protean import codec
+from protean import Domain, ProcessManager, codec, handle
 from protean.clock import utc_now
 from protean.deliver.lanes import Lane
+from protean.domain.reacting import process_managers
 from protean.exceptions import InvalidOperationError
+from protean.fields import Integer, String
+from protean.handle.executor import Executor
 from protean.handle.retry import RetryPolicy
+from protean.handle.timekeeper import Timekeeper
+from protean.message import Message
 from protean.ports.handling import Delivery, Verdict
 from protean.ports.progress import FailureFilter, FailureState
 from protean.priority import Priority, processing_priority
@@ -278,6 +285,67 @@ def test_timekeepers_of_several_engines_tell_of_a_timeout_once(shop: Shop, toget
 
     together(*[tell] * 4)
     assert [len(shop.log(f"fulfillment-o{number}")) for number in range(20)] == [1] * 20
+
+
+def test_a_timeout_that_is_set_anew_while_it_is_about_to_be_told_of_is_not_told_of(shop: Shop) -> None:
+    shop.place("a")
+    shop.deliver("order-a")
+    keeper = Timekeeper(shop.domain, "default", process_managers(shop.domain.registry, "default"))
+    due = keeper.due(utc_now() + PATIENCE)
+    shop.pay("a", 1)
+    shop.deliver(*payments(shop))  # sets `unpaid` anew
+    keeper.tell(due)
+    assert [message.data["name"] for message in shop.log("fulfillment-a")] == ["reminder"]
+
+
+def test_a_timeout_carries_the_headers_of_the_message_during_which_it_was_set(shop: Shop) -> None:
+    shop.domain.command_enricher(lambda command: {"user": "ada"})
+    shop.place("a")
+    shop.deliver("order-a")
+    shop.domain.fire_timeouts(utc_now() + REMINDER)
+    (told,) = shop.log("fulfillment-a")
+    assert told.headers == {"user": "ada"}
+
+
+def test_an_event_that_begins_a_process_and_does_not_say_which_has_failed_and_former_names_find_theirs() -> None:
+    domain = Domain("visits", config={"brokers": {"default": {"provider": "memory"}}, "event_processing": "async"})
+
+    @domain.event(part_of="Visit", aliases=["Begun"])
+    class Started:
+        guest = String()
+
+    @domain.aggregate
+    class Visit:
+        pass
+
+    @domain.process_manager(aggregates=[Visit])
+    class Stay(ProcessManager):
+        seen = Integer(default=0)
+
+        @handle(Started, start=True, correlate="guest")
+        def started(self, event: Any) -> None:
+            self.seen += 1
+
+    domain.init()
+    with domain.domain_context():
+        visits, event, visit = domain.repository_for(Visit), cast("Any", Started), cast("Any", Visit)
+        for guest in (None, "ada"):
+            one = visit(id=str(guest))
+            one.raise_(event(guest=guest))
+            visits.add(one)
+        (spec,) = (spec for spec in domain.registry.handlers if spec.process is not None)
+        executor = Executor(domain, spec, "default")
+        (nobody,), (ada,) = (domain.event_store.read(f"visit-{name}") for name in (None, "ada"))
+        (failed,) = executor.execute([_delivery(nobody)], grouped=False, go_on=lambda: True)
+        (begun,) = executor.execute([_delivery(replace(ada, type="Begun"))], grouped=False, go_on=lambda: True)
+        assert failed.failure is not None
+        assert "begins a Stay and has no `guest`" in failed.failure.error
+        stays: Any = domain.repository_for(Stay)
+        assert (begun.applied, stays.get("ada").seen) == (1, 1)
+
+
+def _delivery(message: Message) -> Delivery:
+    return Delivery("1-0", message.category, "primary", codec.encode(message))
 
 
 def test_a_timeout_goes_on_at_the_priority_at_which_it_was_set(shop: Shop) -> None:

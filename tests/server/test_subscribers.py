@@ -141,6 +141,11 @@ def another(request: pytest.FixtureRequest) -> str:
     return url
 
 
+def test_entries_of_two_streams_are_two_messages_and_one_entry_is_always_the_same() -> None:
+    ids = [entry_message_id(stream, "1-0") for stream in ("payments", "refunds", "payments")]
+    assert (ids[0] == ids[2], ids[0] == ids[1]) == (True, False)
+
+
 def test_every_entry_is_handled_once_whoever_wrote_it_and_whenever(foreign: Foreign) -> None:
     till = foreign.till
     before = [foreign.send({"id": f"early-{number}", "amount": 1}) for number in range(3)]

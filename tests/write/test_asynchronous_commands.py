@@ -107,6 +107,19 @@ def test_what_it_causes_has_its_correlation_its_id_as_cause_and_its_priority(ban
     assert (opened.correlation_id, opened.causation_id, opened.priority) == ("visit-7", accepted, Priority.LOW)
 
 
+def test_a_command_that_a_handler_sends_is_caused_by_its_message_and_has_the_priority_it_says(
+    bank: Bank,
+) -> None:
+    bank.open("a")
+    sent: list[str] = []
+    bank.between = lambda event: sent.append(send(bank, bank.Open(account_id="b"), priority=Priority.LOW))
+    bank.executor().execute(bank.deliveries("a"), grouped=False, go_on=always)
+    (opened,) = bank.log("a")
+    caused = message(bank, sent[-1])
+    assert (caused.causation_id, caused.correlation_id) == (opened.id, opened.correlation_id)
+    assert caused.priority == Priority.LOW
+
+
 def test_its_priority_chooses_the_lane() -> None:
     lanes = build_bank({"server": {"priority_lanes": {"enabled": True}}}).domain.lanes
     assert lanes.stream("account:command", lanes.lane_of(Priority.NORMAL)) == "account:command"

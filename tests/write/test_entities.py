@@ -22,6 +22,7 @@ from protean.exceptions import (
     TakenError,
     ValidationError,
 )
+from protean.ports.query import Lookup, Query, Where
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
@@ -159,6 +160,18 @@ def test_two_fields_of_one_class_do_not_mix(shop: Shop) -> None:
     order = shop.orders.get("o")
     assert (order.billing, order.shipping.city) == (None, "Bonn")
     assert [row["city"] for row in shop.rows("address")] == ["Bonn"]
+
+
+def test_rows_from_before_a_second_field_are_the_firsts_and_without_a_place_they_are_last(shop: Shop) -> None:
+    tasks = [shop.Task(id=name, name=name) for name in "abc"]
+    shop.boards.add(shop.Board(id="b", open=tasks[:2], done=tasks[2:]))
+    table = next(each for each in shop.domain.tables["default"] if each.name == "task")
+    transaction = shop.domain.database().transaction()
+    transaction.rows.update_where(Query(Where("id", Lookup.EXACT, "a")), table, {"_position": None})
+    transaction.rows.update_where(Query(Where("id", Lookup.EXACT, "c")), table, {"_field": None, "_position": 7})
+    transaction.commit()
+    board = shop.boards.get("b")
+    assert ([task.id for task in board.open], board.done) == (["b", "c", "a"], [])
 
 
 def test_a_part_moves_between_lists_and_levels_and_stays_the_same_row(shop: Shop) -> None:

@@ -304,6 +304,22 @@ def test_a_snapshot_can_be_taken_at_any_time_and_of_all_at_once(orders: Orders) 
         orders.domain.create_snapshot(orders.Order, "9")
 
 
+def test_a_snapshot_that_is_asked_for_is_of_the_events_and_not_of_the_last_one(orders: Orders) -> None:
+    from protean.ports.rows import Update
+    from protean.write.snapshots import SNAPSHOTS
+
+    orders.place("1")
+    orders.domain.create_snapshot(orders.Order, "1")
+    transaction = orders.domain.database().transaction()
+    row = transaction.rows.get(SNAPSHOTS, "order-1")
+    assert row is not None
+    transaction.rows.write([Update(SNAPSHOTS, "order-1", {"data": row["data"].replace("Ann", "Eve")})])
+    transaction.commit()
+    assert orders.repo.get("1").customer == "Eve"
+    orders.domain.create_snapshot(orders.Order, "1")
+    assert orders.repo.get("1").customer == "Ann"
+
+
 # The past
 
 
@@ -422,4 +438,9 @@ def test_a_changed_row_without_an_event_is_told_too(config: dict[str, Any]) -> N
         order.customer = "Bob"
         kept.repo.add(order)
         assert [each.data["customer"] for each in kept.domain.event_store.read("order-fact-1")] == ["Ann", "Bob"]
+        with UnitOfWork():
+            order = kept.repo.get("1")
+            order.customer = "Carl"
+            kept.repo.remove(order)
+        assert len(kept.domain.event_store.read("order-fact-1")) == 2
     kept.domain.close()

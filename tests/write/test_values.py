@@ -187,6 +187,11 @@ def test_a_list_filled_in_place_is_looked_at_before_it_is_saved(shop: Shop) -> N
         fill()
     assert caught.value.messages == {"rebates": ["are more than 3"]}
     assert shop.orders.get("1").rebates == []
+    new = shop.Order(id="2", price=shop.price(1))
+    new.rebates.extend([shop.euros(1)] * 4)
+    with pytest.raises(ValidationError, match="are more than 3"):
+        shop.orders.add(new)
+    assert not shop.orders.exists(id="2")
 
 
 def test_an_old_row_that_breaks_a_younger_invariant_can_be_read_and_mended(shop: Shop) -> None:
