@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from protean import apply
+from protean import apply, invariant
 from protean.elements.aggregate import raised_events
 from protean.elements.declarations import Declarations
+from protean.elements.payload import decode
 from protean.elements.sourcing import blank, replay
 from protean.exceptions import ConfigurationError, InvalidOperationError, ValidationError
-from protean.fields import Identifier, Integer, List, String
+from protean.fields import HasMany, Identifier, Integer, List, String, ValueObject
 
 
 class Opened:
@@ -160,6 +161,73 @@ def test_history_stands_when_rules_have_become_stricter(account: Any, events: An
     assert one.owner == "x" * 11
 
 
+@pytest.mark.parametrize(
+    ("amount", "complaint"),
+    [
+        (101, "cents: must be at most 100"),
+        (7, "is unlucky"),
+        (9, "is odd"),
+        (11, "is a prime"),
+        (50, "must be at most 20"),
+    ],
+    ids=["a field of a part", "its invariant", "that of a value", "that of the whole", "an assignment"],
+)
+def test_history_stands_in_parts_and_values_too(domain: Declarations, amount: int, complaint: str) -> None:
+    def holds(self: Any, name: str, wrong: int, text: str) -> None:
+        if getattr(self, name) == wrong:
+            raise ValueError(text)
+
+    @domain.value_object
+    class Worth:
+        cents = Integer()
+
+        @invariant.post
+        def is_even(self) -> None:
+            holds(self, "cents", 9, "is odd")
+
+    @domain.entity(part_of="Purse")
+    class Coin:
+        cents = Integer(max_value=100)
+        sides = Integer(required=True)
+        worn = Integer(max_value=20)
+
+        @invariant.post
+        def is_lucky(self) -> None:
+            holds(self, "cents", 7, "is unlucky")
+
+    @domain.event(part_of="Purse")
+    class Filled:
+        cents = Integer(required=True)
+
+    @domain.aggregate(event_sourced=True)
+    class Purse:
+        coins = HasMany(Coin)
+        worth = ValueObject(Worth)
+
+        @apply
+        def filled(self, event: Filled) -> None:
+            coin: Any = Coin
+            value: Any = Worth
+            self.coins.append(coin(id="c", cents=event.cents, sides=2))
+            self.worth = value(cents=event.cents)
+            self.coins[0].worn = event.cents
+
+        @invariant.post
+        def is_no_prime(self) -> None:
+            if self.worth is not None:
+                holds(self.worth, "cents", 11, "is a prime")
+
+    domain.registry.compile()
+    purse, event = cast("Any", Purse), cast("Any", Filled)(cents=amount)
+    with pytest.raises(ValidationError, match=complaint):
+        purse(id="1").raise_(event)
+    again = blank(purse, "1")
+    replay(again, event)
+    (coin,) = again.coins
+    assert (coin.cents, coin.sides, coin.worn, again.worth.cents) == (amount, 2, amount, amount)
+    assert coin.__pydantic_private__["_link"].owner is again
+
+
 def test_what_an_apply_method_changes_in_place_is_undone_too_when_it_fails(domain: Declarations) -> None:
     def half(self: Any, event: Any) -> None:
         self.notes.append("half")
@@ -214,6 +282,16 @@ def test_facts_have_the_fields_of_their_aggregate_and_a_category_of_their_own(do
     assert fact.__protean__.stream_category == "account-fact"
     assert domain.registry.provider_of("account-fact") == "default"
     assert fact(id="1").owner is None
+
+
+def test_a_fact_from_before_a_field_and_a_rule_can_be_read(domain: Declarations) -> None:
+    @domain.aggregate(fact_events=True)
+    class Ticket:
+        seat = String(required=True, max_length=3)
+
+    domain.registry.compile()
+    fact: Any = domain.registry.elements["TicketFactEvent"]
+    assert (decode(fact, {}).seat, decode(fact, {"seat": "loge 7"}).seat) == (None, "loge 7")
 
 
 def test_a_handler_of_facts_listens_to_them_beside_the_aggregate_that_it_names(domain: Declarations) -> None:

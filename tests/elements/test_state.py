@@ -113,6 +113,17 @@ def test_rules_that_became_stricter_do_not_lock_old_rows_out() -> None:
     assert (order.label, order.codes) == ("gone", ["long"])
 
 
+def test_a_list_that_todays_rules_refuse_is_saved_as_it_is_and_not_with_a_change() -> None:
+    row = {**state_of(AnyOrder(number="1")), "codes": ["long"]}
+    order = restore(AnyOrder, row)
+    order.total = 5
+    assert state_of(order) == {**row, "total": 5}
+    order.codes.append("b")
+    with pytest.raises(ValidationError) as caught:
+        state_of(order)
+    assert caught.value.messages == {"codes": ["item 0: must have at most 3 characters"]}
+
+
 def test_a_row_that_cannot_be_read_is_named() -> None:
     row = state_of(AnyOrder(number="1"))
     with pytest.raises(DeserializationError, match="a row of order has no column 'tags', which Order declares"):

@@ -11,7 +11,7 @@ import pytest
 
 from protean import Domain, apply, invariant
 from protean.exceptions import InvalidOperationError, ValidationError
-from protean.fields import Decimal, HasMany, Identifier, Integer, String, ValueObject
+from protean.fields import Decimal, HasMany, Identifier, Integer, List, String, ValueObject
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
@@ -30,15 +30,23 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
         },
     )
 
+    refused: set[str] = set()
+
+    def allowed(text: str) -> None:
+        if text in refused:
+            raise ValueError("is refused by now")
+
     @domain.value_object
     class Price:
         amount = Decimal(required=True)
         currency = String(max_length=3, default="EUR")
+        remarks = List(String(validators=[allowed]), default=list)
 
     @domain.event(part_of="Cart")
     class ItemAdded:
         item_id = Identifier(required=True)
         price = ValueObject(Price, required=True)
+        remarks = List(String(), default=list)
 
     @domain.event(part_of="Cart")
     class Emptied:
@@ -48,19 +56,22 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     class Item:
         price = ValueObject(Price)
         count = Integer(default=1)
+        remarks = List(String(validators=[allowed]), default=list)
 
     @domain.aggregate(event_sourced=True, fact_events=True)
     class Cart:
         items = HasMany(Item)
         total = ValueObject(Price)
+        remarks = List(String(validators=[allowed]), default=list)
 
         @apply
         def added(self, event: ItemAdded) -> None:
             item: Any = Item
-            self.items.append(item(id=event.item_id, price=event.price))
+            self.items.append(item(id=event.item_id, price=event.price, remarks=event.remarks))
+            self.remarks = [*self.remarks, *event.remarks]
             before = self.total.amount if self.total else Exact(0)
             price: Any = Price
-            self.total = price(amount=before + event.price.amount)
+            self.total = price(amount=before + event.price.amount, remarks=event.remarks)
 
         @apply
         def emptied(self, event: Emptied) -> None:
@@ -74,6 +85,7 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
 
     domain.init()
     made: Any = domain
+    made.refused = refused
     made.names = {"Price": Price, "ItemAdded": ItemAdded, "Emptied": Emptied, "Cart": Cart, "Item": Item}
     with domain.domain_context():
         yield made
@@ -116,6 +128,23 @@ def test_an_event_after_which_an_invariant_does_not_hold_has_not_happened(shop: 
     carts.add(cart)
     assert content(cart) == content(carts.get("1"))
     assert cart._version == 2
+
+
+def test_a_history_that_todays_rules_refuse_is_loaded_and_goes_on(shop: Any) -> None:
+    carts, cart, price = (
+        shop.repository_for(shop.names["Cart"]), shop.names["Cart"](id="1"), shop.names["Price"](amount=Exact(1)),
+    )  # fmt: skip
+    cart.raise_(shop.names["ItemAdded"](item_id="a", price=price, remarks=["old"]))
+    carts.add(cart)
+    shop.refused.add("old")
+    cart = carts.get("1")
+    assert (cart.remarks, cart.items[0].remarks, cart.total.remarks) == (["old"],) * 3
+    carts.add(cart)
+    with pytest.raises(ValidationError, match="is refused by now"):
+        cart.raise_(shop.names["ItemAdded"](item_id="b", price=price, remarks=["old"]))
+    cart.raise_(shop.names["Emptied"]())
+    carts.add(cart)
+    assert content(carts.get("1")) == ([], None)
 
 
 def test_a_part_that_is_changed_without_an_event_is_refused(shop: Any) -> None:

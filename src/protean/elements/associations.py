@@ -13,6 +13,7 @@ from protean.elements.deferral import deferring
 from protean.elements.element import StatefulElement, construct, identity_of
 from protean.elements.entity import EntityElement, attach, described, detach, link_of, top_of, upwards
 from protean.elements.guarding import changing, is_watched
+from protean.elements.replaying import is_replaying
 from protean.exceptions import ValidationError
 from protean.fields.associations import Association, Bond
 
@@ -279,7 +280,7 @@ def rows_of_parts(element: StatefulElement, row_of: Callable[[EntityElement], Ro
             except ValidationError as error:
                 texts = [f"{where}{field}: {text}" for field, those in error.messages.items() for text in those]
                 raise ValidationError({name: texts}) from None
-        if association.required and not found:
+        if association.required and not found and not is_replaying():
             raise ValidationError({name: ["is required"]})
         rows[name] = found if association.bond is Bond.MANY else next(iter(found), None)
     return rows

@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Any
 
 from pydantic import TypeAdapter
+from pydantic_core import to_jsonable_python
 
 from protean.elements.element import Columns, Embedded, info_of
 from protean.elements.naming import MAX_LENGTH
@@ -33,7 +34,7 @@ def columns_for(owner: str, fields: Mapping[str, FieldSpec], *, frozen: bool) ->
             dumps.append((name, spec.column or name, attrgetter("value")))
             loads.append((name, spec.enum))
         elif spec.kind in NESTED:
-            dumps.append((name, spec.column or name, _dump(TypeAdapter(annotation_of(spec)))))
+            dumps.append((name, spec.column or name, _dump(TypeAdapter(annotation_of(spec)), frozen=frozen)))
             loads.append((name, TypeAdapter(stored_annotation_of(spec, frozen=frozen)).validate_python))
     return Columns(tuple(names), tuple(dumps), tuple(loads), tuple(_embedded(fields)))
 
@@ -65,8 +66,13 @@ def _check_names(owner: str, fields: Mapping[str, FieldSpec]) -> None:
         seen[each.column] = each.name
 
 
-def _dump(adapter: TypeAdapter[Any]) -> Callable[[Any], Any]:
-    """A list or dict may have been changed in place, which no assignment saw: it is checked once more."""
+def _dump(adapter: TypeAdapter[Any], *, frozen: bool) -> Callable[[Any], Any]:
+    """A list or dict may have been changed in place, which no assignment saw: it is checked once more.
+
+    One that never changes is what it was when it was made, or when the rules were not as strict.
+    """
+    if frozen:
+        return to_jsonable_python
 
     def dump(value: Any) -> Any:
         return adapter.dump_python(adapter.validate_python(value), mode="json")

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import pydantic
 
 from protean.elements.complaints import complaints, not_a_field
+from protean.elements.replaying import is_replaying, values_again
 from protean.exceptions import ConfigurationError, ValidationError
 from protean.fields import FieldSpec
 from protean.fields.associations import Association
@@ -164,11 +165,22 @@ def construct(element: Element, values: Mapping[str, Any], context: Any = None) 
     try:
         element.__pydantic_validator__.validate_python(values, self_instance=element, context=context)
     except pydantic.ValidationError as error:
+        if is_replaying() and values.keys() <= element.__protean__.fields.keys():
+            _construct_again(element, values, context)
+            return
         raise _refused(element, error) from None
 
 
 def _refused(element: Element, error: pydantic.ValidationError) -> ValidationError:
     return ValidationError(complaints(error, type(element).__name__, element.__protean__.fields))
+
+
+def _construct_again(element: Element, values: Mapping[str, Any], context: Any) -> None:
+    object.__setattr__(element, "__dict__", values_again(type(element), values))
+    object.__setattr__(element, "__pydantic_fields_set__", set(values))
+    object.__setattr__(element, "__pydantic_extra__", None)
+    object.__setattr__(element, "__pydantic_private__", None)
+    element.model_post_init(context)
 
 
 def history(row: Mapping[str, Any] | None = None, version: int = -1) -> dict[str, Any]:

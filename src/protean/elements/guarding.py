@@ -10,6 +10,7 @@ from protean.elements.deferral import deferring, is_deferred
 from protean.elements.element import StatefulElement
 from protean.elements.entity import upwards
 from protean.elements.invariants import Rules, broken, refuse_construction
+from protean.elements.replaying import is_replaying
 from protean.elements.snapshots import Snapshot, parts_below
 from protean.elements.transitions import Transitions, check_move
 from protean.exceptions import InvalidOperationError, ValidationError
@@ -31,15 +32,18 @@ class Guarded(StatefulElement):
     def model_post_init(self, context: Any, /) -> None:
         """Called by pydantic at the end of construction."""
         super().model_post_init(context)
-        if self.__rules__.post:
+        if self.__rules__.post and not is_replaying():
             with _looking(self):
                 refuse_construction(self, self.__rules__.post)
 
     def __setattr__(self, name: str, value: Any) -> None:
         info = self.__protean__
         applying = next((how for each in upwards(self) if (how := _private(each).get(APPLYING))), None)
-        if applying == AGAIN or (name not in info.fields and name not in info.associations):
-            super().__setattr__(name, value)  # history stands, whatever the rules are by now
+        if applying == AGAIN:
+            self._set_again(name, value)
+            return
+        if name not in info.fields and name not in info.associations:
+            super().__setattr__(name, value)
             return
         moves = self.__moves__.get(name)
         watching = _watching(self)
@@ -57,6 +61,15 @@ class Guarded(StatefulElement):
         except BaseException:
             undo()
             raise
+
+    def _set_again(self, name: str, value: Any) -> None:
+        """History stands, whatever the rules are by now."""
+        try:
+            super().__setattr__(name, value)
+        except ValidationError:
+            if name not in self.__protean__.fields or name == self.__protean__.identity:
+                raise
+            self.__dict__[name] = value
 
 
 @contextmanager

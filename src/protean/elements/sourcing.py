@@ -14,6 +14,7 @@ from protean.elements.element import StatefulElement, history, identity_of
 from protean.elements.event import EventElement
 from protean.elements.guarding import AGAIN, APPLYING, NOW, changing
 from protean.elements.handlers import Method
+from protean.elements.replaying import replaying
 from protean.elements.snapshots import Snapshot
 from protean.exceptions import InvalidOperationError
 
@@ -68,9 +69,9 @@ class EventSourcedElement(AggregateElement):
                 "event says would be gone when it is loaded again; raise_ an event, and set the field in its @apply "
                 "method"
             )
-        self._set_again(name, value)
+        self._set_standing(name, value)
 
-    def _set_again(self, name: str, value: Any) -> None:
+    def _set_standing(self, name: str, value: Any) -> None:
         """Set a field at a replay. History stands: rules may have become stricter since, and invariants too."""
         try:
             self.__pydantic_validator__.validate_assignment(self, name, value)
@@ -102,7 +103,8 @@ def blank(cls: type[E], identity: str | int) -> E:
 
 def replay(aggregate: EventSourcedElement, event: EventElement) -> None:
     """Do again what the event did when it was raised. Raises what its @apply method raises."""
-    _apply(aggregate, event, AGAIN)
+    with replaying():
+        _apply(aggregate, event, AGAIN)
 
 
 def show_as(aggregate: EventSourcedElement, moment: str) -> None:

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import pydantic
+from pydantic_core import to_jsonable_python
 
-from protean.elements.associations import fill, parts_of_rows, refill_parts, rows_of_parts
+from protean.elements.associations import fill, held, parts_in, parts_of_rows, refill_parts, rows_of_parts
 from protean.elements.complaints import complaints
 from protean.elements.element import StatefulElement, history
 from protean.elements.embedding import taken_apart, values_of
+from protean.elements.replaying import is_replaying
 from protean.exceptions import DeserializationError, ValidationError
 
 S = TypeVar("S", bound=StatefulElement)
@@ -24,7 +26,8 @@ _ROW = "_loaded_row"
 def state_of(element: StatefulElement) -> dict[str, Any]:
     """The row: column to plain value. Lists and dicts are deep copies of JSON shape, enums their values.
 
-    Raises ValidationError when a list or dict was changed in place to something its field refuses.
+    Raises ValidationError when a list or dict was changed in place to something its field refuses. As it was loaded, or
+    replayed, it is taken: the rules may have become stricter since.
     """
     info = element.__protean__
     values = element.__dict__
@@ -34,7 +37,10 @@ def state_of(element: StatefulElement) -> dict[str, Any]:
             try:
                 row[column] = dump(row[column])
             except pydantic.ValidationError as error:
-                raise ValidationError(complaints(error, info.name, info.fields, within=name)) from None
+                row[column] = plain = to_jsonable_python(row[column])
+                before = loaded_row(element)
+                if not is_replaying() and (before is None or plain != before.get(column)):
+                    raise ValidationError(complaints(error, info.name, info.fields, within=name)) from None
     for embedded in info.columns.embedded:
         row |= taken_apart(embedded, values[embedded.name])
     if info.associations:
@@ -83,6 +89,15 @@ def loaded_row(element: StatefulElement) -> Mapping[str, Any] | None:
     """The row this object was last read from or written to; None while the database has none."""
     row: Mapping[str, Any] | None = (element.__pydantic_private__ or {})["_loaded"]
     return row
+
+
+def remember(element: StatefulElement, row: Mapping[str, Any]) -> None:
+    """Note that the object and its parts were loaded as that row, with theirs, says."""
+    set_loaded_row(element, row)
+    for name, _ in held(type(element)):
+        rows = row[name] if isinstance(row[name], list) else [row[name]]
+        for part, its in zip(parts_in(element, name), rows, strict=False):
+            remember(part, its)
 
 
 def set_loaded_row(element: StatefulElement, row: Mapping[str, Any] | None) -> None:

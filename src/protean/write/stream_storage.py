@@ -10,6 +10,7 @@ from protean.elements.aggregate import set_version, version_of
 from protean.elements.element import StatefulElement, identity_of
 from protean.elements.event import EventElement
 from protean.elements.payload import PayloadElement
+from protean.elements.replaying import replaying
 from protean.elements.sourcing import (
     EventSourcedElement,
     blank,
@@ -18,7 +19,7 @@ from protean.elements.sourcing import (
     show_as,
     snapshot_of,
 )
-from protean.elements.state import restore, set_loaded_row, state_of
+from protean.elements.state import remember, restore, state_of
 from protean.exceptions import (
     ExpectedVersionError,
     HistoryRemovedError,
@@ -146,7 +147,8 @@ class StreamStorage:
                 position = self._replay(element, message, position + 1)
         if position < 0:
             return None
-        set_loaded_row(element, state_of(element))
+        with replaying():
+            remember(element, state_of(element))
         set_version(element, position)
         return element
 
@@ -175,7 +177,8 @@ class StreamStorage:
             again = blank(self._cls, tracked.key) if tracked.loaded is None else restore(self._cls, tracked.loaded)
             for event in events:
                 replay(again, event)
-            loaded = state_of(again)
+            with replaying():
+                loaded = state_of(again)
         else:
             loaded = dict(tracked.loaded or {})
         for column, value in state.items():
