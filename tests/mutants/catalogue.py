@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from tests.mutants import delivering, handling, publishing, recovering
+from tests.mutants import delivering, handling, modelling, publishing, recovering
 from tests.mutants.laboratory import Mutant
 
-MUTANTS: tuple[Mutant, ...] = (*publishing.MUTANTS, *delivering.MUTANTS, *handling.MUTANTS, *recovering.MUTANTS)
+MUTANTS: tuple[Mutant, ...] = (
+    *publishing.MUTANTS,
+    *delivering.MUTANTS,
+    *handling.MUTANTS,
+    *recovering.MUTANTS,
+    *modelling.MUTANTS,
+)
