@@ -82,6 +82,22 @@ def test_the_log_is_searched_and_traced(shop: Shop) -> None:
     assert "has the correlation id none" in shop.protean("events", "trace", "none").stdout
 
 
+def test_a_trace_of_a_message_begins_where_that_did_however_long_ago(shop: Shop, database_url: str) -> None:
+    first, _ = shop.register("Ada", "Bob")
+    (message,) = shop.json("events", "read", f"customer-{first}")["messages"]
+    with psycopg.connect(database_url.replace("+psycopg", "")) as connection:
+        connection.execute(
+            "UPDATE messages SET time = time - interval '40 days', metadata = jsonb_set(metadata, '{time}', "
+            "to_jsonb(to_char(time AT TIME ZONE 'UTC' - interval '40 days', 'YYYY-MM-DD\"T\"HH24:MI:SS.US+00:00')))"
+        )
+
+    assert shop.json("events", "trace", message["correlation_id"])["messages"] == []
+    for whatever in (message["id"], message["id"].upper()):
+        traced = shop.json("events", "trace", whatever)
+        assert [each["id"] for each in traced["messages"]] == [message["id"]]
+        assert traced["correlation_id"] == message["correlation_id"]
+
+
 def test_snapshots_are_taken_of_one_or_of_all(shop: Shop, database_url: str) -> None:
     (shop.folder / "my_app" / "identity" / "accounts.py").write_text(ACCOUNTS)
     shop.script(OPEN, "1", "2", "3")

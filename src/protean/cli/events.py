@@ -20,11 +20,15 @@ from protean.wording import counted
 
 app = group("Read what happened: a stream, the log, or everything that one thing has caused.")
 
-#: How far back a trace looks when nobody says.
+#: How far back a trace looks when nobody says, and no message of the log does.
 A_DAY = timedelta(days=1)
+#: What one transaction tells of was raised within this time before the last of it.
+MOMENTS_BEFORE = timedelta(minutes=1)
 
 StreamArgument = Annotated[str, typer.Argument(metavar="STREAM", help="One history, as `order-4711`.")]
-CorrelationArgument = Annotated[str, typer.Argument(metavar="CORRELATION_ID", help="What belongs together by it.")]
+CorrelationArgument = Annotated[
+    str, typer.Argument(metavar="ID", help="A correlation id, or that of any message: what belongs together by it.")
+]
 LimitOption = Annotated[int, typer.Option("--limit", callback=between(1, 10_000), help="Show at most so many.")]
 PositionOption = Annotated[
     int, typer.Option("--after", callback=between(-1), metavar="POSITION", help="Go on behind this position.")
@@ -137,7 +141,7 @@ def search(
 @app.command(
     epilog=examples(
         "protean events trace 5f3a0c1e-…",
-        "protean events trace 5f3a0c1e-… --since=30d --data",
+        "protean events trace visit-7 --since=30d --data",
         "protean events trace 5f3a0c1e-… --json",
     )
 )
@@ -150,11 +154,20 @@ def trace(
     data: DataOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what has caused what, as a tree: everything with one correlation id. Looks a day back, or to --since."""
-    begin = utc_now() - A_DAY if since is None else since_when(since)
+    """Show what has caused what, as a tree: everything with one correlation id.
+
+    Of a message's id it looks from where that began; of any other a day back, or to --since.
+    """
     found: list[Message] = []
     with opened(domain) as loaded:
         require_durable(loaded)
+        first = _origin(loaded, correlation_id)
+        if first is not None:
+            correlation_id = first.correlation_id or first.id
+        if since is not None:
+            begin = since_when(since)
+        else:
+            begin = utc_now() - A_DAY if first is None else first.time - MOMENTS_BEFORE
         for provider in providers_of(loaded):
             if (left := limit - len(found)) > 0:
                 found += loaded.event_store.search(
@@ -177,6 +190,22 @@ def trace(
             if data:
                 say(f"{'  ' * (depth + 2)}{each.data}")
         say(counted(len(found), "message") + ("" if whole else f", and there may be more: --limit={limit * 10}"))
+
+
+def _origin(domain: Domain, message_id: str) -> Message | None:
+    """The message furthest back that led to the one with that id; None if it is that of none."""
+    origin, looked_for = None, message_id
+    while (found := _message(domain, looked_for)) is not None:
+        origin = found
+        if found.causation_id is None:
+            break
+        looked_for = found.causation_id
+    return origin
+
+
+def _message(domain: Domain, message_id: str) -> Message | None:
+    everywhere = (domain.event_store.find(message_id, provider=provider) for provider in providers_of(domain))
+    return next((message for message in everywhere if message is not None), None)
 
 
 def as_tree(messages: Sequence[Message]) -> Iterator[tuple[int, Message]]:

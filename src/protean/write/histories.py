@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
+from uuid import UUID
 
 from protean.exceptions import ConfigurationError, ValidationError
 from protean.message import Message
@@ -41,6 +42,14 @@ class EventStore:
             return transaction.log.read(stream, transaction.log.head(stream) - 1, 1)
 
         return next(iter(self._asked(self._provider(stream), ask)), None)
+
+    def find(self, message_id: str, *, provider: str = "default") -> Message | None:
+        """The message with that id; None if that database has none."""
+        try:
+            known_as = str(UUID(message_id))
+        except ValueError:
+            return None
+        return next(iter(self._asked(provider, lambda transaction: transaction.log.find([known_as]))), None)
 
     def read_all(
         self,
