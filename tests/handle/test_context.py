@@ -279,6 +279,11 @@ class TestPropagation:
         orders.hand_over("Mailer", "a")
         assert [message.headers for message in orders.log("a")] == [{"tenant_id": "acme"}, {}]
 
+    def test_none_in_g_goes_along(self, orders: Orders) -> None:
+        with orders.domain.domain_context(tenant_id=None):
+            orders.place("a")
+        assert [message.headers for message in orders.log("a")] == [{"tenant_id": None}]
+
     def test_a_list_in_g_is_at_every_attempt_as_it_was_when_the_event_was_raised(self, orders: Orders) -> None:
         seen: list[list[str]] = []
 
@@ -408,6 +413,18 @@ class TestEnrichers:
             match="the event enricher first and the event enricher second disagree about the header `region`",
         ):
             orders.place("a")
+
+    def test_two_that_agree_are_no_error(self, orders: Orders) -> None:
+        @orders.domain.event_enricher
+        def first(event: object) -> dict[str, str]:
+            return {"region": "eu", "first": "x"}
+
+        @orders.domain.event_enricher
+        def second(event: object) -> dict[str, str]:
+            return {"region": "eu", "second": "x"}
+
+        orders.place("a")
+        assert [message.headers for message in orders.log("a")] == [{"region": "eu", "first": "x", "second": "x"}]
 
     def test_an_enricher_knows_better_than_g(self, orders: Orders) -> None:
         @orders.domain.command_enricher

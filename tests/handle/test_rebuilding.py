@@ -336,8 +336,27 @@ def test_without_its_history_nothing_is_touched(bank: Bank) -> None:
     else:
         execute(bank, "DELETE FROM messages WHERE stream_name = 'account-b' AND position = 1")
 
+    told: list[RebuildProgress] = []
     with pytest.raises(HistoryRemovedError, match="cannot be rebuilt and is as it was: the log lacks messages of acc"):
-        bank.domain.rebuild(bank.ledger)
+        bank.domain.rebuild(bank.ledger, progress=told.append)
+
+    assert (rows(bank), told) == (before, [])
+    assert_nothing_left(bank)
+
+
+def test_a_history_that_is_removed_while_it_is_replayed_ends_the_rebuild(bank: Bank) -> None:
+    if bank.domain.config.databases["default"].provider == "memory":
+        pytest.skip("its log cannot be cut behind its back")
+    write(bank, "a", "b")
+    for account in "ab":
+        handle(bank, account)
+    before = rows(bank)
+
+    def remove(_progress: RebuildProgress) -> None:
+        execute(bank, "DELETE FROM messages WHERE stream_name = 'account-b' AND position = 2")
+
+    with pytest.raises(HistoryRemovedError, match="account-b"):
+        bank.domain.rebuild(bank.ledger, batch=2, progress=remove)
 
     assert rows(bank) == before
     assert_nothing_left(bank)

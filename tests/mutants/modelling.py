@@ -339,7 +339,7 @@ MUTANTS = (
                 "",
             ),
         ),
-        (f"{CONTEXT}test_what_a_handler_takes_out_of_g_goes_along_no_further",),
+        (f"{CONTEXT}TestPropagation::test_what_a_handler_takes_out_of_g_goes_along_no_further",),
     ),
     Mutant(
         "rebuilt-and-applied-again",

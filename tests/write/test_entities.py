@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from tests.support.shop import Shop, open_shop
 
@@ -23,6 +24,7 @@ from protean.exceptions import (
     ValidationError,
 )
 from protean.ports.query import Lookup, Query, Where
+from protean.write import storing
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
@@ -355,6 +357,46 @@ def test_parts_are_never_those_of_another_version_than_their_aggregate(shop: Sho
         torn += [(note, lines) for note, lines in read if note != str(lines)]
     writer.join(60)
     assert (torn, done.is_set(), len(shop.orders.get("o").lines)) == ([], True, 40)
+
+
+@pytest.mark.parametrize("shop", ["postgresql"], indirect=True)  # elsewhere nobody writes between two statements
+def test_what_is_removed_while_it_is_read_with_its_parts_does_not_come(
+    shop: Shop, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("o", "p"):
+        shop.order(name, "a")
+    with_parts = storing.with_parts
+
+    def meanwhile(*arguments: Any) -> Any:
+        execute(database_url, """DELETE FROM "order" WHERE id = 'o'""")
+        return with_parts(*arguments)
+
+    monkeypatch.setattr(storing, "with_parts", meanwhile)
+    assert [(order.id, len(order.lines)) for order in shop.orders.query] == [("p", 1)]
+
+
+@pytest.mark.parametrize("shop", ["postgresql"], indirect=True)  # as above
+def test_what_no_longer_matches_when_it_would_be_deleted_keeps_its_parts(
+    shop: Shop, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("o", "p"):
+        shop.order(name, "a")
+        shop.orders.query.filter(id=name).update(note="old")
+    delete_where = SqlRows.delete_where
+
+    def meanwhile(*arguments: Any) -> int:
+        execute(database_url, """UPDATE "order" SET note = 'new' WHERE id = 'o'""")
+        return delete_where(*arguments)
+
+    monkeypatch.setattr(SqlRows, "delete_where", meanwhile)
+    assert shop.orders.query.filter(note="old").delete() == 1
+    assert [(order.id, len(order.lines)) for order in shop.orders.query] == [("o", 1)]
+    assert [row["order_id"] for row in shop.rows("order_line")] == ["o"]
+
+
+def execute(database_url: str, statement: str) -> None:
+    with psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(statement.encode())
 
 
 def test_10_000_objects_with_3_parts_each_take_a_bounded_number_of_statements(

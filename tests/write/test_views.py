@@ -228,10 +228,13 @@ def meddling(shop: Any) -> dict[str, Callable[[], Any]]:
         "delete": repository.query.delete,
         "aggregate": raise_an_event,
         "process": lambda: shop.domain.process(shop.Register(id="x", name="x")),
+        "process later": lambda: shop.domain.process(shop.Register(id="x", name="x"), asynchronous=True),
     }
 
 
-@pytest.mark.parametrize("how", ["add", "remove", "change", "update", "delete", "aggregate", "process"])
+@pytest.mark.parametrize(
+    "how", ["add", "remove", "change", "update", "delete", "aggregate", "process", "process later"]
+)
 def test_a_query_that_changes_anything_fails_and_changes_nothing(shop: Any, how: str) -> None:
     shop.meddle = meddling(shop)
 
