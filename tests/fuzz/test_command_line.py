@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from protean.cli.main import app
 
-#: Commands that run until they are ended, or a story of minutes: only how they take their arguments is tried.
-ENDLESS = {"server", "dev", "demo", "observatory", "shell"}
+#: Commands that run until they are ended, take minutes, or write folders: only how they take their arguments is tried.
+ENDLESS = {"server", "dev", "demo", "new", "observatory", "shell"}
 #: Options that make a command wait for what never comes.
 WAITING = {"--watch", "--follow", "--timeout", "--interval"}
 VALUES = [

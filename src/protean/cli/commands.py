@@ -29,7 +29,15 @@ COMMANDS: Final[Mapping[str, Listed]] = {
     "server": Listed("server", RUNNING, "Run the engine: publish what was committed, and handle it."),
     "dev": Listed("dev", RUNNING, "Start what the domain needs, and the engine; say how to connect."),
     "demo": Listed("demo.command", RUNNING, "Migrate 10,000 customers while production goes on, and measure it."),
+    "new": Listed(
+        "new", TABLES, "Make a small application: an aggregate, a read model, configuration and tests that pass."
+    ),
     "db": Listed("db", TABLES, "Create, empty or drop the tables of a domain."),
+    "doctor": Listed(
+        "checkup",
+        LOOKING,
+        "Check configuration, databases, brokers, clocks and lanes, and say what to do about what is wrong.",
+    ),
     "lanes": Listed("lanes", LOOKING, "See what is on its way, lane by lane."),
     "outbox": Listed("outbox", LOOKING, "See what was committed and is on its way to the broker, and send it again."),
     "projection": Listed("projection", LOOKING, "See how far projections are, and make them anew from the log."),
@@ -43,6 +51,11 @@ COMMANDS: Final[Mapping[str, Listed]] = {
         "snapshot",
         LOOKING,
         "Keep the state of event-sourced aggregates beside their events, so that loading replays fewer.",
+    ),
+    "shell": Listed(
+        "shell",
+        LOOKING,
+        "Open an interpreter inside the domain: its elements by their names, `domain`, `repo(Aggregate)`, `Q`.",
     ),
 }
 

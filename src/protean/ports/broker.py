@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +202,25 @@ class Upkeep(Protocol):
     def clock(self) -> datetime:
         """What time it is there, in UTC."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerFacts:
+    """`version` as in `Valkey 9.1.0`. `keeps` is what survives a restart: None where the server does not tell."""
+
+    version: str
+    keeps: str | None
+
+
+#: Of a broker that forgets everything when it restarts.
+KEEPS_NOTHING = "nothing"
+
+
+@runtime_checkable
+class Facts(Protocol):
+    """An extra ability, of brokers that are servers: saying what they are."""
+
+    def facts(self) -> BrokerFacts: ...
 
 
 class DeadLetters(Protocol):

@@ -147,3 +147,27 @@ class Definitions(Protocol):
     def lacking(self, tables: Sequence[Table]) -> list[Lacking]:
         """Which of these tables, and of the framework's own, exist and lack columns. Changes nothing."""
         ...
+
+
+@runtime_checkable
+class Fitness(Protocol):
+    """An extra ability, of databases with an administration of their own: saying what keeps this user from using them.
+
+    Nothing is changed by asking.
+    """
+
+    def version(self) -> str:
+        """What it is: `PostgreSQL 16.4`."""
+        ...
+
+    def absent(self, tables: Sequence[Table]) -> list[str]:
+        """Which of these tables, and of the framework's own, are not there."""
+        ...
+
+    def forbidden(self, tables: Sequence[Table]) -> list[str]:
+        """What this user must be allowed and is not, of the tables that are there: `INSERT on customer`."""
+        ...
+
+    def may_create(self) -> bool:
+        """Whether this user may create tables."""
+        ...

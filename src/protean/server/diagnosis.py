@@ -70,7 +70,7 @@ def diagnose(domain: Domain) -> list[Finding]:
                 remedy="change the broker's configuration as said",
             )
         ]
-    looks = (_engines, _missing_groups, _left_behind, _orphans, _departed, _retired, _given_up, _clocks)
+    looks = (_engines, _missing_groups, _left_behind, _orphans, _departed, _retired, _given_up, clocks_that_differ)
     return [finding for look in looks for finding in look(domain)]
 
 
@@ -259,7 +259,8 @@ def _given_up(domain: Domain) -> Iterator[Finding]:
             )
 
 
-def _clocks(domain: Domain) -> Iterator[Finding]:
+def clocks_that_differ(domain: Domain) -> Iterator[Finding]:
+    """A finding for each server whose clock is not this machine's. Raises ProteanError when one cannot be asked."""
     clocks: dict[str, Callable[[], datetime]] = {f"the broker {domain.config.outbox.broker}": domain.broker().clock}
     for provider in sorted(name for name, tables in domain.tables.items() if tables):
         if (sessions := domain.sessions(provider)) is not None:

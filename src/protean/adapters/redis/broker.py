@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from protean.adapters.redis.connection import REPLY_TIMEOUT, Client, checked
 from protean.adapters.redis.doorbell import RING_TIMEOUT, Doorbell
+from protean.adapters.redis.facts import Facts, info
 from protean.adapters.redis.inspection import Inspection
 from protean.adapters.redis.presence import Presence
 from protean.adapters.redis.streams import Streams
@@ -14,7 +15,7 @@ from protean.exceptions import ConfigurationError
 OLDEST_SERVER = (6, 2)
 
 
-class RedisBroker(Streams, Presence, Inspection, Upkeep, Doorbell):
+class RedisBroker(Streams, Presence, Inspection, Upkeep, Facts, Doorbell):
     """Streams, groups, presence and bells on Redis (6.2 and later) or Valkey.
 
     `uri`: redis://, rediss:// (TLS) or unix://, with redis-py's options after a question mark.
@@ -37,7 +38,7 @@ class RedisBroker(Streams, Presence, Inspection, Upkeep, Doorbell):
     def ping(self) -> None:
         replies = self._client.batch([("PING",), ("INFO", "server"), ("INFO", "memory")])
         _, server, memory = (checked(reply) for reply in replies)
-        facts = dict(line.split(":", 1) for line in (server + memory).decode().splitlines() if ":" in line)
+        facts = info(server + memory)
         version = facts.get("redis_version", "0.0")
         if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_SERVER:
             raise ConfigurationError(f"the broker {self._client.server} is Redis {version}; protean needs 6.2 or later")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
+from protean.adapters.sql import fitness
 from protean.adapters.sql.engine import DEFAULT_TIMEOUTS, Engine, Timeouts
 from protean.adapters.sql.errors import translate
 from protean.adapters.sql.lacking import lacking
@@ -41,7 +42,7 @@ _CLOCK = "SELECT extract(epoch FROM clock_timestamp())"
 
 
 class SqlDatabase:
-    """`Database` and `Definitions`, and on PostgreSQL `Sessions` too, over one bounded pool of connections.
+    """`Database`, `Definitions` and `Fitness`, and on PostgreSQL `Sessions` too, over one bounded pool of connections.
 
     `uri` begins with postgresql:// or sqlite://. `application_name` is what `terminate` finds the sessions
     by. `schema`, PostgreSQL only, is where all tables are looked for and made. Raises ConfigurationError.
@@ -78,6 +79,21 @@ class SqlDatabase:
         """See `Definitions`."""
         with self._definitions(changing=False) as connection:
             return lacking(connection, with_users(tables))
+
+    def version(self) -> str:
+        """See `Fitness`, as of the next three."""
+        return fitness.version(self._engine)
+
+    def absent(self, tables: Sequence[Table]) -> list[str]:
+        with self._definitions(changing=False) as connection:
+            present = _existing(connection)
+        return [table.name for table in with_users(tables).sorted_tables if table.name not in present]
+
+    def forbidden(self, tables: Sequence[Table]) -> list[str]:
+        return fitness.forbidden(self._engine, [table.name for table in with_users(tables).sorted_tables])
+
+    def may_create(self) -> bool:
+        return fitness.may_create(self._engine)
 
     def truncate(self, tables: Sequence[Table]) -> None:
         wanted = with_users(tables)
