@@ -61,7 +61,7 @@ def world(request: pytest.FixtureRequest, clock: Clock, ids: Ids) -> Iterator[Wo
         database = {"provider": "sqlite", "database_uri": "sqlite://"}
     elif request.param == "servers":
         url = request.getfixturevalue("database_url")
-        _without_waiting_for_the_disk(url)
+        without_waiting_for_the_disk(url)
         database = {"provider": "postgresql", "database_uri": url, "pool_size": 10}
         broker = {"provider": "redis", "uri": request.getfixturevalue("broker_url")}
     world = build_world(database, broker, clock, ids)
@@ -70,7 +70,7 @@ def world(request: pytest.FixtureRequest, clock: Clock, ids: Ids) -> Iterator[Wo
     world.domain.close()
 
 
-def _without_waiting_for_the_disk(url: str) -> None:
+def without_waiting_for_the_disk(url: str) -> None:
     """Nobody cuts the power here, and thousands of commits are made."""
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as admin:
         admin.execute(f'ALTER DATABASE "{urlsplit(url).path[1:]}" SET synchronous_commit = off'.encode())

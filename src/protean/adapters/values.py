@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +21,11 @@ from protean.ports.rows import Column, ColumnType, Row, Table
 _SUSPICIOUS = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 #: A NUL in JSON that was written by json.dumps: an escape whose backslash is not itself escaped.
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+#: Capital I with a dot, capital sigma, final sigma.
+IRREGULAR_LETTERS = ("\u0130\u03a3\u03c2", "i\u03c3\u03c3")
+_IRREGULAR = str.maketrans(*IRREGULAR_LETTERS)
+#: Strings, which stay as they are, and floats of 10^16 and more, as json.dumps writes them.
+_FLOATS = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?e\+\d+')
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -87,7 +92,14 @@ def _finite(value: float | Decimal) -> str | None:
 
 
 def _zoned(value: datetime) -> str | None:
-    return "needs a time zone" if value.utcoffset() is None else None
+    if value.utcoffset() is None:
+        return "needs a time zone"
+    if value.year in (MINYEAR, MAXYEAR):
+        try:
+            value.astimezone(UTC)
+        except OverflowError:
+            return f"{value} is beyond the years 1 to 9999 in UTC"
+    return None
 
 
 def _plain_date(value: date) -> str | None:
@@ -118,6 +130,37 @@ _CHECKS: Mapping[ColumnType, tuple[type | tuple[type, ...], Callable[[Any], str 
 def json_text(value: object) -> str:
     """JSON with sorted keys, so that equal values have equal texts. Raises TypeError or ValueError."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def with_points(text: str) -> str:
+    """A JSON text whose large floats keep a point: `1e+22` alone would come back from jsonb as a whole number."""
+    return _FLOATS.sub(_pointed, text) if "e+" in text else text
+
+
+def _pointed(found: re.Match[str]) -> str:
+    number = found.group()
+    return number if number.startswith('"') else f"{Decimal(number):f}.0"
+
+
+def comparable_json(value: Any) -> Any:
+    """The value such that `==` says what a database says: numbers by what is written, and True is no 1."""
+    if isinstance(value, bool):
+        return ("bool", value)
+    if isinstance(value, (int, float)):
+        return Decimal(repr(value))
+    if isinstance(value, dict):
+        return {key: comparable_json(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [comparable_json(each) for each in value]
+    return value
+
+
+def caseless(text: str) -> str:
+    """The text as lookups that ignore case compare it: small letters, character by character.
+
+    The three are those whose small form depends on their neighbours, on the language or is two characters.
+    """
+    return text.translate(_IRREGULAR).lower()
 
 
 def json_complaint(text: str) -> str | None:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from protean.elements.element import StatefulElement
-from protean.exceptions import ObjectNotFoundError
+from protean.exceptions import InvalidOperationError, ObjectNotFoundError
 from protean.ports.database import Transaction
 from protean.write.context import ActiveDomain
 from protean.write.histories import EventStore
 from protean.write.stream_storage import StreamStorage, event_sourced
 from protean.write.tables import checked_key, has_text_key, stored
+from protean.write.unit_of_work import current_unit_of_work
 
 A = TypeVar("A")
 
@@ -30,8 +31,13 @@ class Histories:
     def create_snapshot(self: ActiveDomain, aggregate: type[Any], identity: Any) -> int:
         """Replay all events of an event-sourced aggregate and keep its state beside them; the last one's position.
 
-        An earlier snapshot is replaced, and not looked at. Raises ObjectNotFoundError.
+        An earlier snapshot is replaced, and not looked at. Raises ObjectNotFoundError, and InvalidOperationError inside
+        a unit of work, whose changes it would neither see nor wait for.
         """
+        if current_unit_of_work(self) is not None:
+            raise InvalidOperationError(
+                "create_snapshot() has a transaction of its own; call it outside of a unit of work"
+            )
         storage, cls = _storage(self, aggregate)
         key = checked_key(cls, identity)
         position = _committed(self, cls, lambda transaction: storage.take_snapshot(transaction, key))

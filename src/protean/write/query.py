@@ -202,6 +202,8 @@ class QuerySet(Generic[T]):
         for name, value in [*values.items()]:
             if isinstance(value, Embeddable) and name not in columns:
                 values |= _apart(name, values.pop(name))
+        if identity := [name for name in values if _column(columns, name).name == self.source.table.key]:
+            raise ValidationError({identity[0]: ["is the identity, which never changes"]})
         row = {_column(columns, name).name: _plain(value) for name, value in values.items()}
         return self.source.update_where(self.question, row)
 

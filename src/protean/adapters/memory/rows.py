@@ -10,7 +10,7 @@ from typing import Any
 
 from protean.adapters.memory.session import Session
 from protean.adapters.memory.store import Taken
-from protean.adapters.values import checked_row, columns_of, complaint_about, utc
+from protean.adapters.values import caseless, checked_row, columns_of, comparable_json, complaint_about, utc
 from protean.exceptions import ExpectedVersionError, InvalidOperationError, ProteanError, TakenError, ValidationError
 from protean.ports.query import AllOf, AnyOf, Condition, Lookup, Not, Query, Where
 from protean.ports.rows import Change, Column, ColumnType, Delete, Insert, Key, Row, Table, Update, Upsert
@@ -23,9 +23,9 @@ _COMPARE: Mapping[Lookup, Callable[[Any, Any], bool]] = {
     Lookup.LTE: le,
 }
 _COMPARE_TEXT: Mapping[Lookup, Callable[[str, str], bool]] = {
-    Lookup.IEXACT: lambda text, given: text.lower() == given.lower(),
+    Lookup.IEXACT: lambda text, given: caseless(text) == caseless(given),
     Lookup.CONTAINS: lambda text, given: given in text,
-    Lookup.ICONTAINS: lambda text, given: given.lower() in text.lower(),
+    Lookup.ICONTAINS: lambda text, given: caseless(given) in caseless(text),
     Lookup.STARTSWITH: str.startswith,
     Lookup.ENDSWITH: str.endswith,
 }
@@ -77,8 +77,12 @@ class MemoryRows:
     def update_where(self, query: Query, table: Table, values: Row) -> int:
         checked_row(table, values, complete=False)
         matching = self._matching(query.where, table, writing=True)
-        for row in matching:
-            self._put(table, row[table.key], {**row, **_stored(table, values)})
+        try:
+            for row in matching:
+                self._put(table, row[table.key], {**row, **_stored(table, values)})
+        except TakenError:
+            self._session.spoil()
+            raise
         return len(matching)
 
     def delete_where(self, query: Query, table: Table) -> int:
@@ -187,8 +191,9 @@ def _comparison(condition: Where, table: Table) -> Callable[[Row], bool]:
         listed = [member for member in value if member is not None]
         for member in listed:
             _refuse(column, member)
-        members = listed if column.type is ColumnType.JSON else frozenset(listed)
-        return lambda row: row[name] in members
+        alike = comparable_json if column.type is ColumnType.JSON else _itself
+        members = [alike(member) for member in listed] if column.type is ColumnType.JSON else frozenset(listed)
+        return lambda row: row[name] is not None and alike(row[name]) in members
     _refuse(column, value)
     if (compare_text := _COMPARE_TEXT.get(lookup)) is not None:
         if column.type not in (ColumnType.STRING, ColumnType.TEXT):
@@ -196,8 +201,13 @@ def _comparison(condition: Where, table: Table) -> Callable[[Row], bool]:
         return lambda row: row[name] is not None and compare_text(row[name], value)
     if column.type is ColumnType.JSON and lookup is not Lookup.EXACT:
         raise InvalidOperationError(f"{name} is JSON, which has no order; `{lookup}` cannot be asked of it")
-    compare = _COMPARE[lookup]
-    return lambda row: row[name] is not None and compare(row[name], value)
+    alike = comparable_json if column.type is ColumnType.JSON else _itself
+    compare, compared = _COMPARE[lookup], alike(value)
+    return lambda row: row[name] is not None and compare(alike(row[name]), compared)
+
+
+def _itself(value: Any) -> Any:
+    return value
 
 
 def _column(table: Table, name: str) -> Column:

@@ -19,6 +19,8 @@ from protean.exceptions import ConfigurationError
 
 #: Bytes of an application name that PostgreSQL keeps; more would be cut without a word.
 _NAME_BYTES = 63
+#: The release of PostgreSQL that brought a collation for all letters, whatever it was built with.
+_BUILTIN_LETTERS = 170_000
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
@@ -70,11 +72,36 @@ class Engine:
             )
         except ModuleNotFoundError as error:
             raise ConfigurationError(f"{self.name} needs a driver: pip install 'protean[postgresql]'") from error
+        self._letters: str | None = None
         if self.postgresql:
+            sa.event.listen(self.sa, "connect", self._learn_letters)
             sa.event.listen(self.sa, "checkout", _replace_if_dead)
         else:
             sa.event.listen(self.sa, "connect", sqlite.prepare)
         _forget_after_fork(self)
+
+    @property
+    def letters(self) -> str:
+        """The collation of PostgreSQL that knows the small letter of every letter; empty where there is none.
+
+        What `lower` makes of letters beyond ASCII must not depend on the locale that a database was made with.
+        """
+        if self._letters is None:
+            self.checkout().close()  # the first connection tells
+        return self._letters or ""
+
+    def _learn_letters(self, connection: Any, record: ConnectionPoolEntry) -> None:
+        del record
+        if self._letters is not None:
+            return
+        if connection.info.parameter_status("server_encoding") != "UTF8":
+            self._letters = ""
+        elif connection.info.server_version >= _BUILTIN_LETTERS:
+            self._letters = "pg_c_utf8"
+        else:
+            known = connection.execute("SELECT 1 FROM pg_collation WHERE collname = 'und-x-icu'").fetchone()
+            connection.rollback()
+            self._letters = "" if known is None else '"und-x-icu"'
 
     def checkout(self) -> PoolProxiedConnection:
         """A connection from the pool. Raises DatabaseUnavailableError."""

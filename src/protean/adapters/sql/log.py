@@ -10,7 +10,7 @@ from protean import codec
 from protean.adapters.sql import moments
 from protean.adapters.sql.errors import PositionTakenError
 from protean.adapters.sql.session import Session
-from protean.adapters.values import checked_json
+from protean.adapters.values import checked_json, with_points
 from protean.exceptions import ExpectedVersionError
 from protean.message import Message, NewMessage
 from protean.ports.log import LogFilter
@@ -184,8 +184,8 @@ def _given(message: NewMessage) -> tuple[Any, ...]:
         message.category,
         message.type,
         message.kind.value,
-        message.data,
-        message.metadata,
+        with_points(message.data),
+        with_points(message.metadata),
         moments.to_text(message.time),
         message.priority,
     )

@@ -21,6 +21,8 @@ _PATTERNS = {
     Lookup.STARTSWITH: (False, True),
     Lookup.ENDSWITH: (True, False),
 }
+#: More rows than any table has: what LIMIT and OFFSET take.
+_MOST_ROWS = 2**63 - 1
 _TEXTS = (ColumnType.STRING, ColumnType.TEXT)
 
 
@@ -51,12 +53,12 @@ def order_and_page(query: Query, shape: Shape, values: list[Any]) -> str:
     clauses = f" ORDER BY {', '.join(terms)}"
     if query.limit is not None:
         clauses += " LIMIT %s"
-        values.append(query.limit)
+        values.append(min(query.limit, _MOST_ROWS))
     elif query.offset and not shape.postgresql:
         clauses += " LIMIT -1"  # SQLite knows OFFSET only behind LIMIT
     if query.offset:
         clauses += " OFFSET %s"
-        values.append(query.offset)
+        values.append(min(query.offset, _MOST_ROWS))
     return clauses
 
 
@@ -95,8 +97,7 @@ def _text_comparison(column: Column, lookup: Lookup, value: str, shape: Shape, v
         raise InvalidOperationError(f"{column.name} is {column.type}, not text; `{lookup}` cannot be asked of it")
     left, right = shape.quoted[column.name], "%s"
     if lookup in (Lookup.IEXACT, Lookup.ICONTAINS):
-        left = f'lower({left} COLLATE "default")' if shape.postgresql else f"protean_lower({left})"
-        right = 'lower(%s COLLATE "default")' if shape.postgresql else "protean_lower(%s)"
+        left, right = shape.caseless(left), shape.caseless(right)
     if lookup is Lookup.IEXACT:
         values.append(value)
         return f"{left} = {right}"

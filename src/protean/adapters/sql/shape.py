@@ -10,7 +10,7 @@ from typing import Any
 
 from protean.adapters.sql import moments, sqlite
 from protean.adapters.sql.engine import Engine
-from protean.adapters.values import columns_of, json_text
+from protean.adapters.values import IRREGULAR_LETTERS, columns_of, json_text, with_points
 from protean.exceptions import InvalidOperationError
 from protean.ports.rows import Change, Column, ColumnType, Delete, Insert, Row, Table, Update, Upsert
 
@@ -21,6 +21,7 @@ class Shape:
     def __init__(self, table: Table, engine: Engine) -> None:
         self.table = table
         self.postgresql = engine.postgresql
+        self._engine = engine
         self.name = engine.quoted(table.name)
         self.columns = columns_of(table)
         self.quoted = {column.name: engine.quoted(column.name) for column in table.columns}
@@ -113,9 +114,18 @@ class Shape:
     def comparable(self, column: Column) -> str:
         """The column where it is compared or sorted."""
         name = self.quoted[column.name]
-        if column.type is ColumnType.DECIMAL and not self.postgresql:
-            return f"{name} COLLATE {sqlite.DECIMAL}"
-        return name
+        if self.postgresql or column.type not in _COLLATIONS:
+            return name
+        return f"{name} COLLATE {_COLLATIONS[column.type]}"
+
+    def caseless(self, text: str) -> str:
+        """A text column or placeholder where case is ignored, as `values.caseless` does."""
+        if not self.postgresql:
+            return f"protean_lower({text})"
+        if not self._engine.letters:
+            return f'lower({text} COLLATE "default")'
+        letters, small = IRREGULAR_LETTERS
+        return f"lower(translate({text}, '{letters}', '{small}') COLLATE {self._engine.letters})"
 
     def placeholder(self, column: Column, *, array: bool = False) -> str:
         """`%s`; with a cast for what PostgreSQL would not make of a text by itself."""
@@ -140,9 +150,14 @@ def _into(type_: ColumnType, *, postgresql: bool) -> Callable[[Any], Any] | None
     return _INTO_BOTH.get(type_) or (_INTO_POSTGRESQL if postgresql else _INTO_SQLITE).get(type_)
 
 
-_INTO_BOTH: Mapping[ColumnType, Callable[[Any], Any]] = {ColumnType.FLOAT: float, ColumnType.JSON: json_text}
-_INTO_POSTGRESQL: Mapping[ColumnType, Callable[[Any], Any]] = {ColumnType.DECIMAL: Decimal}
+_INTO_BOTH: Mapping[ColumnType, Callable[[Any], Any]] = {ColumnType.FLOAT: float}
+_INTO_POSTGRESQL: Mapping[ColumnType, Callable[[Any], Any]] = {
+    ColumnType.DECIMAL: Decimal,
+    ColumnType.JSON: lambda value: with_points(json_text(value)),
+}
+_COLLATIONS: Mapping[ColumnType, str] = {ColumnType.DECIMAL: sqlite.DECIMAL, ColumnType.JSON: sqlite.JSON}
 _INTO_SQLITE: Mapping[ColumnType, Callable[[Any], Any]] = {
+    ColumnType.JSON: json_text,
     ColumnType.DECIMAL: str,
     ColumnType.BOOLEAN: int,
     ColumnType.DATE: date.isoformat,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from decimal import Decimal
@@ -9,10 +10,14 @@ from functools import lru_cache
 
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from protean.adapters.values import caseless, comparable_json
+
 #: Seconds to wait for another transaction's write lock.
 BUSY_TIMEOUT = 5.0
 #: The collation that compares decimals, which are stored as text to stay exact, by value.
 DECIMAL = "protean_decimal"
+#: The collation that compares JSON: 1 is 1.0, as in PostgreSQL.
+JSON = "protean_json"
 _PLACEHOLDER = re.compile(r"%[%s]")
 
 
@@ -23,6 +28,7 @@ def prepare(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.create_collation(DECIMAL, _compare_decimals)
+    connection.create_collation(JSON, _compare_json)
     # SQLite's own lower() knows ASCII only.
     connection.create_function("protean_lower", 1, _lower, deterministic=True)
 
@@ -38,5 +44,12 @@ def _compare_decimals(left: str, right: str) -> int:
     return (a > b) - (a < b)
 
 
+def _compare_json(left: str, right: str) -> int:
+    """0 for equal ones; otherwise an order of no meaning."""
+    if left == right or comparable_json(json.loads(left)) == comparable_json(json.loads(right)):
+        return 0
+    return 1 if left > right else -1
+
+
 def _lower(text: str | None) -> str | None:
-    return None if text is None else text.lower()
+    return None if text is None else caseless(text)
