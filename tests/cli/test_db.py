@@ -22,6 +22,7 @@ def test_every_table_of_the_framework_is_counted_before_it_is_emptied() -> None:
     assert set(OWN_TABLES) == set(framework.tables)
 
 
+@pytest.mark.proves("protean db setup")
 def test_setup_says_what_it_created_and_then_that_there_is_nothing_to_do(shop: Shop, database_url: str) -> None:
     first, second = shop.protean("db", "setup"), shop.protean("db", "setup")
 
@@ -98,6 +99,7 @@ def test_without_a_terminal_and_without_yes_nothing_is_lost(shop: Shop, database
     assert rows(database_url, "customer") == 1
 
 
+@pytest.mark.proves("protean db truncate")
 def test_truncate_with_yes_empties_every_table_and_says_how_much_it_was(shop: Shop, database_url: str) -> None:
     shop.register("Ada", "Bob")
 
@@ -108,6 +110,7 @@ def test_truncate_with_yes_empties_every_table_and_says_how_much_it_was(shop: Sh
     assert all(rows(database_url, table) == 0 for table in TABLES)
 
 
+@pytest.mark.proves("protean db drop")
 def test_drop_with_yes_drops_every_table(shop: Shop, database_url: str) -> None:
     shop.register("Ada")
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 
+import pytest
 from tests.cli.conftest import Shop, eventually
 
 from protean.adapters.embedded import status, stop
 
 
+@pytest.mark.proves("protean dev")
 def test_dev_starts_embedded_servers_and_the_engine_and_ends_with_ctrl_c(bare_shop: Shop) -> None:
     home = bare_shop.folder / ".protean"
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 
+import pytest
 from redis import Redis
 from tests.cli.conftest import Running, Shop, eventually
 from tests.cli.test_db import on_terminal
@@ -20,6 +21,7 @@ def dead(shop: Shop, *names: str, priority: int = 0) -> tuple[Running, list[str]
     return server, customers
 
 
+@pytest.mark.proves("protean dlq list")
 def test_the_list_tells_who_failed_at_what_and_why(failing_shop: Shop) -> None:
     dead(failing_shop, "Ada")
 
@@ -76,6 +78,7 @@ def test_an_escape_sequence_in_an_error_is_shown_and_not_obeyed(failing_shop: Sh
     assert HARMLESS in failing_shop.protean("dlq", "list").stdout
 
 
+@pytest.mark.proves("protean dlq inspect")
 def test_inspecting_shows_traceback_and_message_and_hides_the_data(failing_shop: Shop) -> None:
     dead(failing_shop, "Ada Lovelace")
     message_id = failing_shop.json("dlq", "list")["failures"][0]["message_id"]
@@ -147,6 +150,7 @@ def test_an_id_cut_too_short_names_those_it_may_mean(failing_shop: Shop) -> None
     assert f"messages have an id that begins with '{first}'" in done.stderr
 
 
+@pytest.mark.proves("protean dlq replay")
 def test_a_replay_after_the_handler_is_mended_succeeds_and_brings_along_what_was_blocked(failing_shop: Shop) -> None:
     server, (customer,) = dead(failing_shop, "Ada")
     failing_shop.rename(customer, 2)
@@ -262,6 +266,7 @@ def test_pages_follow_each_other(failing_shop: Shop) -> None:
     assert failing_shop.protean("dlq", "list", "--after=nonsense").returncode == 1
 
 
+@pytest.mark.proves("protean dlq replay-all")
 def test_everything_is_replayed_at_once(failing_shop: Shop) -> None:
     dead(failing_shop, "Ada", "Bob")
     failing_shop.broken.unlink()
@@ -274,6 +279,7 @@ def test_everything_is_replayed_at_once(failing_shop: Shop) -> None:
     assert done.stdout == "2 dead letters replayed: 2 succeeded, 0 failed again\n"
 
 
+@pytest.mark.proves("protean dlq discard")
 def test_a_discard_lets_what_waits_behind_it_go_on_and_is_remembered_with_its_reason(failing_shop: Shop) -> None:
     server, (customer,) = dead(failing_shop, "Ada")
     failing_shop.rename(customer, 2)
@@ -312,6 +318,7 @@ def test_without_an_engine_a_discard_waits_for_one_and_says_so(failing_shop: Sho
     assert "discarding" in failing_shop.protean("dlq", "list", "--state=waiting").stdout
 
 
+@pytest.mark.proves("protean dlq purge")
 def test_old_letters_are_purged_and_those_that_others_wait_behind_are_kept(failing_shop: Shop) -> None:
     dead(failing_shop, "Ada", "Bob")
     first, _ = failing_shop.json("dlq", "list")["failures"]

@@ -31,6 +31,7 @@ def test_a_server_that_runs_well_gets_a_clean_bill(shop: Shop) -> None:
     assert shop.json("lanes", "doctor") == {"healthy": True, "findings": []}
 
 
+@pytest.mark.proves("protean lanes doctor")
 def test_each_finding_says_what_why_and_what_to_do_and_the_exit_code_is_1(shop: Shop, broker_url: str) -> None:
     shop.protean("db", "setup")
     leave_an_orphan(broker_url)

@@ -44,6 +44,7 @@ identity.close()
 """
 
 
+@pytest.mark.proves("protean events read")
 def test_a_stream_is_read_and_its_payloads_only_when_asked_for(shop: Shop) -> None:
     (customer,) = shop.register("Ada")
     shop.rename(customer, 2)
@@ -62,6 +63,7 @@ def test_a_stream_is_read_and_its_payloads_only_when_asked_for(shop: Shop) -> No
     assert shop.protean("events", "read", "customer-none").stdout == "There is nothing in customer-none.\n"
 
 
+@pytest.mark.proves("protean events search", "protean events trace")
 def test_the_log_is_searched_and_traced(shop: Shop) -> None:
     first, _ = shop.register("Ada", "Bob")
     shop.rename(first, 1)
@@ -98,6 +100,7 @@ def test_a_trace_of_a_message_begins_where_that_did_however_long_ago(shop: Shop,
         assert traced["correlation_id"] == message["correlation_id"]
 
 
+@pytest.mark.proves("protean snapshot create")
 def test_snapshots_are_taken_of_one_or_of_all(shop: Shop, database_url: str) -> None:
     (shop.folder / "my_app" / "identity" / "accounts.py").write_text(ACCOUNTS)
     shop.script(OPEN, "1", "2", "3")

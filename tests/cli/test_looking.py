@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 
+import pytest
 from redis import Redis
 from tests.cli.conftest import Shop, eventually
 from tests.cli.test_db import on_terminal
@@ -52,6 +53,7 @@ def test_a_stream_without_its_group_is_not_drained_although_nothing_is_pending(s
     assert backfill["drained"] is False
 
 
+@pytest.mark.proves("protean lanes status")
 def test_after_everything_is_handled_the_lanes_are_drained(shop: Shop) -> None:
     shop.server()
     shop.register("Ada")
@@ -113,6 +115,7 @@ def test_dead_letters_of_a_lane_that_was_turned_off_are_shown_although_its_strea
     assert [(row["lane"], row["status"], row["rows"]) for row in rows] == [("unknown", "published", 1)]
 
 
+@pytest.mark.proves("protean outbox status")
 def test_the_outbox_is_counted_by_broker_stream_lane_and_status(shop: Shop) -> None:
     assert shop.protean("outbox", "status").stdout == "The outbox is empty.\n"
     shop.register("Ada")

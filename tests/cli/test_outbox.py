@@ -33,6 +33,7 @@ def lose(shop: Shop, database_url: str, *names: str) -> None:
     execute(database_url, LOST)
 
 
+@pytest.mark.proves("protean outbox republish")
 def test_what_was_lost_is_counted_published_again_and_then_handled(shop: Shop, database_url: str) -> None:
     lose(shop, database_url, "Ada", "Bob", "Cy")
 
@@ -103,6 +104,7 @@ def test_a_moment_without_an_offset_is_utc_and_a_duration_ends_now() -> None:
         since_when("99999999d")
 
 
+@pytest.mark.proves("protean outbox revive")
 def test_rows_that_were_given_up_are_tried_again(shop: Shop, database_url: str) -> None:
     shop.register("Ada", "Bob")
     execute(database_url, "UPDATE outbox SET status = 'failed', attempts = 5")
@@ -113,6 +115,7 @@ def test_rows_that_were_given_up_are_tried_again(shop: Shop, database_url: str) 
     assert shop.json("outbox", "revive") == {"revived": 0}
 
 
+@pytest.mark.proves("protean outbox cleanup")
 def test_cleanup_sweeps_once_and_says_what_it_removed(shop: Shop, database_url: str) -> None:
     lose(shop, database_url, "Ada", "Bob")
     execute(database_url, "UPDATE outbox SET published_at = now() - interval '2 days'")

@@ -52,6 +52,7 @@ def test_what_is_not_applied_shows_as_lag_with_its_age(shop: Shop, name: str) ->
     assert 0 <= projector["oldest"] < 60
 
 
+@pytest.mark.proves("protean projection status")
 def test_after_everything_is_applied_a_projection_is_up_to_date(shop: Shop, name: str) -> None:
     shop.server()
     shop.register("Ada")
@@ -75,6 +76,7 @@ def test_a_failure_shows_with_what_it_blocks(failing_shop: Shop) -> None:
     assert "Greeting" in table
 
 
+@pytest.mark.proves("protean projection rebuild")
 def test_a_projection_is_rebuilt_and_says_so(shop: Shop, name: str) -> None:
     shop.register("Ada", "Bob")
 

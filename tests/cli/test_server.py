@@ -28,6 +28,7 @@ HANDLED_LINE = re.compile(
 LANES_OFF = ("enabled = true\nthreshold = 0              #", "enabled = false\nthreshold = 0              #")
 
 
+@pytest.mark.proves("protean server", "protean server --domain")
 def test_a_server_announces_its_lanes_handles_a_message_and_ends_with_nothing_left(shop: Shop) -> None:
     server = shop.server()
     eventually(lambda: server.count("serves") == 2)
@@ -120,6 +121,7 @@ def test_ctrl_c_while_the_processes_are_still_importing_prints_no_traceback(shop
     assert server.count("serves") == 0
 
 
+@pytest.mark.proves("protean server --workers")
 def test_workers_multiply_the_pair(shop: Shop) -> None:
     server = shop.server("--workers=2")
 
@@ -128,6 +130,7 @@ def test_workers_multiply_the_pair(shop: Shop) -> None:
     assert len(server.children()) == 4
 
 
+@pytest.mark.proves("protean server --lanes")
 @pytest.mark.parametrize("lane", ["primary", "backfill"])
 def test_one_lane_can_be_placed_alone(shop: Shop, lane: str) -> None:
     server = shop.server(f"--lanes={lane}", "--workers=2")
@@ -147,6 +150,7 @@ def test_without_lanes_a_worker_is_one_process(shop: Shop) -> None:
     assert server.count("Initialized priority lanes") == 0
 
 
+@pytest.mark.proves("protean server --in-process")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_in_process_serves_both_lanes_without_children(shop: Shop, number: signal.Signals) -> None:
     server = shop.server("--in-process")

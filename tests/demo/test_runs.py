@@ -28,6 +28,7 @@ def folder() -> Iterator[Path]:
         yield copy
 
 
+@pytest.mark.proves("protean demo")
 def test_three_hundred_customers_and_every_promise_kept(tmp_path: Path) -> None:
     finished = subprocess.run(
         [sys.executable, "-m", "protean.cli.demo", "--customers", "300", "--json"],

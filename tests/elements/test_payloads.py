@@ -103,6 +103,7 @@ def test_construction_is_by_keyword_and_complete() -> None:
     }
 
 
+@pytest.mark.proves("protean.exceptions.DeserializationError")
 def test_undecodable_data_is_refused_naming_every_field() -> None:
     cls: Any = Registered
     with pytest.raises(DeserializationError) as caught:

@@ -89,6 +89,7 @@ def test_an_event_handler_listens_to_the_streams_of_its_events_unless_told(shop:
     assert shop.registry.handlers_of("billing") == (audits,)
 
 
+@pytest.mark.proves("@domain.event_handler(subscription_type=…)", "@domain.event_handler(subscription_config=…)")
 def test_subscription_options_are_passed_on(shop: Declarations) -> None:
     options: Any = {"subscription_type": "stream", "subscription_config": {"messages_per_tick": 5}}
     shop.event_handler(part_of="Customer", **options)(handler("Mails", "Registered"))

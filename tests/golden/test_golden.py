@@ -23,6 +23,7 @@ HERE = Path(__file__).parent
 EXAMPLE = HERE.parents[1] / "examples" / "my_app"
 
 
+@pytest.mark.proves("protean.testing.assert_golden")
 def test_every_version_of_the_orders_events_is_read_as_it_should_be() -> None:
     assert_golden(build_orders({}).domain, HERE / "orders")
 
@@ -142,6 +143,7 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
     assert "empty.json cannot be read: TypeError: it is not an object with type, version, fields and data" in text
 
 
+@pytest.mark.proves("protean.testing.write_golden")
 def test_what_a_version_looked_like_is_written_once(tmp_path: Path) -> None:
     _, event = told()
     write_golden(tmp_path, event())

@@ -100,6 +100,7 @@ def test_after_the_migration_nothing_lags_and_nothing_is_pending(watched: Watche
     assert group["consumers"] == "1"  # the process that reads this lane, and none that is gone
 
 
+@pytest.mark.proves("log `[…] Processing … (ID: …) -- acked`")
 def test_every_handled_message_is_a_line_of_the_printed_form(watched: Watched) -> None:
     printed = block("Engine Logs").text.splitlines(keepends=True)
     loose = re.compile(LINE.pattern.replace("[0-9a-f]{8}", r"\w{8}"))

@@ -91,11 +91,13 @@ def test_in_production_missing_tables_are_named_with_the_command_that_makes_them
     server.printed("-- acked", PATIENCE)
 
 
+@pytest.mark.proves("log `Initialized priority lanes for …`")
 def test_the_lanes_line_is_printed_on_one_line_by_a_plain_server(started: Running) -> None:
     assert started.printed("Initialized priority lanes for CustomerProjector") == LANES_LINE
     assert started.count("Initialized priority lanes for CustomerProjector") == 1
 
 
+@pytest.mark.proves("stream `customer`", "stream `customer:backfill`")
 def test_the_server_makes_consumer_groups_on_both_streams_before_there_is_any_event(
     started: Running, shared: Application
 ) -> None:
@@ -134,6 +136,7 @@ def test_the_printed_command_serves_a_folder(bare: Application) -> None:
     assert server.count(LANES_LINE) == 1
 
 
+@pytest.mark.proves("table `outbox`")
 def test_the_infrastructure_is_there_once_the_server_runs(started: Running, shared: Application) -> None:
     tables = {name for (name,) in shared.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
     columns = {

@@ -189,6 +189,7 @@ def test_rows_that_were_removed_are_removed_and_what_was_unique_to_them_is_free_
     assert rows(shop) == before
 
 
+@pytest.mark.proves("protean.exceptions.RebuildError")
 def test_what_nobody_keeps_and_what_has_no_positions_is_refused(shop: Any) -> None:
     with pytest.raises(RebuildError, match=r"Unkept has no projector.*projector_for=Unkept"):
         shop.domain.rebuild(shop.Unkept)

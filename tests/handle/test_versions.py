@@ -114,6 +114,7 @@ def placed_without_event(orders: Orders, name: str) -> str:
     return name
 
 
+@pytest.mark.proves("protean.exceptions.UpcastError")
 @pytest.mark.parametrize("handler", ["OrderProjector", "Mailer"])
 def test_an_upcaster_that_raises_is_the_handlers_failure_and_tells_no_payload(orders: Orders, handler: str) -> None:
     orders.recall("a", 1, amount=7, note="card 4111-1111")

@@ -74,6 +74,7 @@ def test_everything_handled_leaves_both_lanes_empty_and_exact_numbers(cluster: C
     assert counts == {(0, "published"): 20, (-50, "published"): 40}
 
 
+@pytest.mark.proves("stream `customer:dlq`", "entry `data`, and on dead letters why and whose it is")
 def test_a_poisoned_aggregate_delays_nobody_else_and_ends_in_the_dead_letters(cluster: Cluster) -> None:
     names = [f"acc-{number}" for number in range(30)]
     for name in names:

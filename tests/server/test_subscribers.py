@@ -146,6 +146,7 @@ def test_entries_of_two_streams_are_two_messages_and_one_entry_is_always_the_sam
     assert (ids[0] == ids[2], ids[0] == ids[1]) == (True, False)
 
 
+@pytest.mark.proves("@domain.subscriber")
 def test_every_entry_is_handled_once_whoever_wrote_it_and_whenever(foreign: Foreign) -> None:
     till = foreign.till
     before = [foreign.send({"id": f"early-{number}", "amount": 1}) for number in range(3)]

@@ -120,6 +120,7 @@ def test_a_command_that_a_handler_sends_is_caused_by_its_message_and_has_the_pri
     assert caused.priority == Priority.LOW
 
 
+@pytest.mark.proves("stream `customer:command`")
 def test_its_priority_chooses_the_lane() -> None:
     lanes = build_bank({"server": {"priority_lanes": {"enabled": True}}}).domain.lanes
     assert lanes.stream("account:command", lanes.lane_of(Priority.NORMAL)) == "account:command"

@@ -118,6 +118,7 @@ def test_a_batch_that_a_full_server_does_not_count_is_published_again(broker: Re
     assert broker.publish([("customer", b"2")], Tally("lane", 1)) == 2
 
 
+@pytest.mark.proves("protean.exceptions.BrokerError")
 def test_a_refused_payload_is_told_from_a_broker_that_takes_nothing(broker: RedisBroker, admin: Redis) -> None:
     admin.set("taken", "a text")
     with pytest.raises(BrokerError, match=r"1 of 3 entries, the first for 'taken'.*WRONGTYPE") as caught:
