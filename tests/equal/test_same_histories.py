@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from hypothesis import given
@@ -10,7 +12,7 @@ from tests.equal.world import World
 from tests.models.profiles import Profile
 
 #: Histories of the short form, and their steps at most.
-HISTORIES, LENGTH = 130, 10
+HISTORIES, LENGTH = 60, 10
 
 
 def test_every_history_is_answered_alike_everywhere(worlds: list[World], profile: Profile) -> None:
@@ -20,16 +22,17 @@ def test_every_history_is_answered_alike_everywhere(worlds: list[World], profile
         for world in worlds:
             world.domain.database().truncate(world.domain.tables["default"])
         for number, step in enumerate(history):
-            expected, *others = [_in(world, lambda world, step=step: answer(step, world)) for world in worlds]
-            for world, told in zip(worlds[1:], others, strict=True):
-                assert told == expected, f"step {number}, {step}: {world} differs from {worlds[0]}"
-        expected, *others = [_in(world, everything) for world in worlds]
-        for world, told in zip(worlds[1:], others, strict=True):
-            assert told == expected, f"in the end {world} differs from {worlds[0]}"
+            compare(f"step {number}, {step}", worlds, partial(answer, step))
+        compare("in the end", worlds, everything)
 
     alike()
 
 
-def _in(world: World, ask: Any) -> Any:
-    with world.domain.domain_context():
-        return ask(world)
+def compare(when: str, worlds: list[World], ask: Callable[[World], Any]) -> None:
+    """Ask all of them; the first is PostgreSQL, which is right."""
+    told = []
+    for world in worlds:
+        with world.domain.domain_context():
+            told.append(ask(world))
+    for world, other in zip(worlds[1:], told[1:], strict=True):
+        assert other == told[0], f"{when}: {world} says {other}, {worlds[0]} {told[0]}"

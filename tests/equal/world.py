@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 
 from protean import Domain, Index, apply, current_domain, handle, on
-from protean.exceptions import ProteanError, TakenError, ValidationError
+from protean.exceptions import DuplicateCommandError, ProteanError, TakenError, ValidationError
 from protean.fields import (
     Boolean,
     Date,
@@ -227,7 +227,12 @@ def plain(value: Any) -> Any:
 
 
 def failure(error: ProteanError) -> Any:
-    """An error as it is compared: its kind and its words. Of two taken fields each database names another one first."""
+    """An error as it is compared: its kind and its words.
+
+    But of two taken fields each database names another one first, and a duplicate is told with the time of the first.
+    """
     if isinstance(error, TakenError):
         return ("refused", "TakenError")
+    if isinstance(error, DuplicateCommandError):
+        return ("refused", "DuplicateCommandError", error.key, error.type)
     return ("refused", type(error).__name__, str(error))

@@ -36,6 +36,10 @@ class Q:
         parts += [_where(columns, name, value) for name, value in self._comparisons.items()]
         return parts[0] if len(parts) == 1 else AllOf(tuple(parts))
 
+    def __repr__(self) -> str:
+        given = [*map(repr, self._parts), *(f"{name}={value!r}" for name, value in self._comparisons.items())]
+        return f"{type(self).__name__.removeprefix('_')}({', '.join(given)})"
+
     def __and__(self, other: Q) -> Q:
         return Q(self, other)
 
