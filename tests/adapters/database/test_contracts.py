@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from protean.testing.contracts import database
 from protean.testing.contracts.database import (
     ComingAndGoingContract,
+    CommandResultsContract,
+    DatabaseContract,
     IdempotencyContract,
     LogContract,
     OutboxContract,
     ProgressContract,
+    RebuildingContract,
     RecoveryContract,
     RepublishingContract,
     RowsContract,
+    TimeoutsContract,
 )
 
 
@@ -44,3 +49,23 @@ class TestRepublishing(RepublishingContract):
 
 class TestComingAndGoing(ComingAndGoingContract):
     pass
+
+
+class TestCommandResults(CommandResultsContract):
+    pass
+
+
+class TestTimeouts(TimeoutsContract):
+    pass
+
+
+class TestRebuilding(RebuildingContract):
+    pass
+
+
+def test_the_whole_contract_has_every_test_of_its_parts() -> None:
+    parts = [part for part in DatabaseContract.__mro__[1:] if part is not object]
+    tests = [name for part in parts for name in vars(part) if name.startswith("test_")]
+    assert len(tests) == len(set(tests)) > 100
+    mine = {cls for cls in vars(database).values() if isinstance(cls, type) and cls.__name__.endswith("Contract")}
+    assert mine == {DatabaseContract, *parts}

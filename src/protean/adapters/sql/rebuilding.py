@@ -134,7 +134,8 @@ class SqlRebuilding:
 
     def exclude(self, handlers: Collection[str], seconds: float) -> None:
         if not self._session.postgresql:
-            return  # the transaction itself is the lock
+            self._session.fetch(_HEAD)  # the transaction itself is the lock, from its first statement on
+            return
         wait_at_most(self._session, seconds)
         for handler in sorted(handlers):
             self._session.fetch(_EXCLUDE, (handler_key(handler),))

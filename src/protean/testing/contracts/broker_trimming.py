@@ -111,6 +111,22 @@ class TrimmingContract:
         broker.ack(stream, "Group", [second.id])
         assert broker.stream(stream).groups == ()
 
+    def test_what_is_acknowledged_without_trimming_stays_for_others(self, broker: Broker, stream: str) -> None:
+        broker.ensure_group(stream, "Guest")
+        fill(broker, stream, 4)
+        entries = broker.read(stream, "Guest", "one", 3, 0)
+        broker.ack(stream, "Guest", [entry.id for entry in entries], trim=False)
+
+        state = broker.stream(stream)
+        assert (state.length, state.first_id) == (4, entries[0].id)
+        assert (group_of(broker, stream, "Guest").lag, group_of(broker, stream, "Guest").pending) == (1, 0)
+        assert broker.pending(stream, "Guest", "one", "0", 10) == []
+        broker.ensure_group(stream, "Late")
+        assert broker.read(stream, "Late", "one", 3, 0) == entries
+        (last,) = broker.read(stream, "Guest", "one", 9, 0)
+        broker.ack(stream, "Guest", [last.id], trim=False)
+        assert broker.stream(stream).length == 4
+
     def test_thousands_are_acknowledged_at_once(self, broker: Broker, stream: str) -> None:
         broker.ensure_group(stream, "Group")
         fill(broker, stream, 3_000)

@@ -1,26 +1,55 @@
-"""What every `Database` keeps, one suite per port. Inherit and give a fixture `database`.
+"""What every `Database` keeps, one suite per port. Inherit from `DatabaseContract` and give a fixture `database`.
 
-The fixture is empty but for `protean.testing.contracts.database_steps.TABLES`, which are set up.
+class TestMyDatabase(DatabaseContract):
+    @pytest.fixture
+    def database(self):
+        opened = MyDatabase(...)
+        opened.setup(TABLES)  # of protean.testing.contracts.database_steps; else it is empty
+        yield opened
+        opened.close()
 """
 
 from __future__ import annotations
 
 from protean.testing.contracts.database_coming_and_going import ComingAndGoingContract
+from protean.testing.contracts.database_command_results import CommandResultsContract
 from protean.testing.contracts.database_idempotency import IdempotencyContract
 from protean.testing.contracts.database_log import LogContract
 from protean.testing.contracts.database_outbox import OutboxContract
 from protean.testing.contracts.database_progress import ProgressContract
+from protean.testing.contracts.database_rebuilding import RebuildingContract
 from protean.testing.contracts.database_recovery import RecoveryContract
 from protean.testing.contracts.database_republishing import RepublishingContract
 from protean.testing.contracts.database_rows import RowsContract
+from protean.testing.contracts.database_timeouts import TimeoutsContract
 
 __all__ = [
     "ComingAndGoingContract",
+    "CommandResultsContract",
+    "DatabaseContract",
     "IdempotencyContract",
     "LogContract",
     "OutboxContract",
     "ProgressContract",
+    "RebuildingContract",
     "RecoveryContract",
     "RepublishingContract",
     "RowsContract",
+    "TimeoutsContract",
 ]
+
+
+class DatabaseContract(
+    RowsContract,
+    LogContract,
+    OutboxContract,
+    IdempotencyContract,
+    ProgressContract,
+    CommandResultsContract,
+    TimeoutsContract,
+    RebuildingContract,
+    RecoveryContract,
+    RepublishingContract,
+    ComingAndGoingContract,
+):
+    """All of them: what an adapter of a database has to pass to be one."""

@@ -94,6 +94,19 @@ class ProgressContract:
             assert tx.inbox.record("Other", sent[:1]) == {ids[0]}
             assert tx.inbox.record("Other", []) == set()
 
+    def test_notes_of_places_below_are_forgotten_a_few_at_a_time(self, database: Database) -> None:
+        messages = [unlogged(place) for place in (3, 1, 2, 2, 5)]
+        with transaction(database) as tx:
+            tx.inbox.record("Payments", messages)
+            tx.inbox.record("Another", messages)
+        with transaction(database) as tx:
+            assert tx.inbox.forget("Nobody", 9, 9) == 0
+            assert [tx.inbox.forget("Payments", 3, 2) for _ in range(3)] == [2, 1, 0]
+            assert [tx.inbox.handled("Payments", each) for each in messages] == [True, False, False, False, True]
+            assert all(tx.inbox.handled("Another", each) for each in messages)
+        with transaction(database) as tx:
+            assert tx.inbox.record("Payments", messages) == {each.id for each in messages[1:4]}
+
     @pytest.mark.parametrize("commits", [True, False])
     def test_noting_the_same_message_waits_for_the_truth(
         self, database: Database, elsewhere: Elsewhere, commits: bool
