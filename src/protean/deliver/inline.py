@@ -29,7 +29,7 @@ class InlineDelivery:
         self,
         handlers_of: Callable[[str], Sequence[Execute]],
         database: Callable[[str], Database],
-        retry: Callable[[str], None],
+        retry: Callable[[str], object],
     ) -> None:
         self._handlers_of = handlers_of
         self._database = database

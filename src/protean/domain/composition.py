@@ -58,15 +58,34 @@ class Domain(Declarations, Bulk, Reacting, ReadingMethods, Histories):
         self._package: str = caller.get("__package__") or ""
         self.name = name
         root = _folder(root_path, caller)
-        self.config = load(root) if config is None else Config.from_mapping(config, root=root)
-        self.lanes = _lanes(self.config)
-        self._propagated = checked_names(self.config.context.propagate)
         self.consumer = f"protean.{name}"[:63]
+        self._use(load(root) if config is None else Config.from_mapping(config, root=root))
+
+    def _use(self, config: Config) -> None:
+        """Work with that configuration, and open connections of its own when they are asked for."""
+        self.config = config
+        self.lanes = _lanes(config)
+        self._propagated = checked_names(config.context.propagate)
         self._connections = Connections(
             lambda: self.config, self.consumer, lambda provider: self.tables.get(provider, [])
         )
         self._executors: dict[str, list[Execute]] = {}
         self._inline = InlineDelivery(self._inline_executors, self.database, self._retry_inline)
+
+    @contextmanager
+    def isolated(self, config: Config) -> Iterator[None]:
+        """Be, inside the block, as if made with that configuration; what is declared inside is gone afterwards.
+
+        For tests: see `protean.testing.in_memory`. For the whole process, and for one block at a time.
+        """
+        before = dict(vars(self))
+        self.registry = self.registry.copy()
+        self._use(config)
+        try:
+            yield
+        finally:
+            self._connections.close()
+            vars(self).update(before)
 
     def init(self) -> None:
         """Find the elements in the modules beside this domain's, and check how everything fits together.
@@ -179,7 +198,16 @@ class Domain(Declarations, Bulk, Reacting, ReadingMethods, Histories):
         """Close every connection. The domain opens them anew when it is used again."""
         self._connections.close()
 
-    def _retry_inline(self, provider: str) -> None:
+    def retry_failures(self) -> int:
+        """Have handlers try again what has failed and is due; how many attempts it were.
+
+        A server does this by itself. It is for where there is none: handlers that run right after commit are else
+        tried again only when something more is committed.
+        """
+        kept = (*self.registry.aggregates, *self.registry.processes)
+        return sum(map(self._retry_inline, sorted({each.__protean__.provider for each in kept})))
+
+    def _retry_inline(self, provider: str) -> int:
         """Try again what is due, without an engine; a dead letter has no stream to go to."""
         from protean.handle.executor import Executor  # noqa: PLC0415  # where there is a broker, only servers have them
         from protean.handle.retrier import Retrier  # noqa: PLC0415  # as above
@@ -188,8 +216,10 @@ class Domain(Declarations, Bulk, Reacting, ReadingMethods, Histories):
             handler.name: Executor(self, handler, provider, self.retry_policy) for handler in self.registry.consumers
         }
         retrier = Retrier(self.database(provider), None, executors, lambda _failure: None)
+        tried = 0
         while retrier.retry_next(threading.Event()):
-            pass
+            tried += 1
+        return tried
 
     def _inline_executors(self, category: str) -> list[Execute]:
         executors = self._executors.get(category)

@@ -43,6 +43,16 @@ class Registry:
         """Take in a function that adds headers to messages."""
         self._enrichers[enricher.kind] += (enricher,)
 
+    def copy(self) -> Registry:
+        """Another one with the same elements, in which more can be declared."""
+        other = Registry()
+        other._elements, other._enrichers, other._catalogue = (
+            dict(self._elements),
+            dict(self._enrichers),
+            self._catalogue,
+        )
+        return other
+
     def compile(self) -> None:
         """Resolve names and check how the elements fit together.
 

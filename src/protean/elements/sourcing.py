@@ -81,7 +81,7 @@ class EventSourcedElement(AggregateElement):
             self.__dict__[name] = value
 
 
-E = TypeVar("E", bound=EventSourcedElement)
+E = TypeVar("E", bound=StatefulElement)
 
 
 def blank(cls: type[E], identity: str | int) -> E:
