@@ -10,10 +10,10 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from protean.config.interpolation import Interpolated
+from protean.config.providers import BROKER, DATABASE
 from protean.config.reading import Place, read
 from protean.config.uri import Uri
 from protean.exceptions import ConfigurationError
-from protean.suggestion import did_you_mean
 
 Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10**6)]
@@ -21,21 +21,6 @@ Count = Annotated[int, Field(ge=1, le=10**6)]
 
 #: What error texts call a configuration that was not read from a file.
 _MAPPING: Final = Place("the configuration")
-
-_DATABASE_SCHEMES: Final = {
-    "embedded": "postgresql",
-    "postgresql": "postgresql",
-    "postgres": "postgresql",
-    "sqlite": "sqlite",
-    "memory": "memory",
-}
-_BROKER_SCHEMES: Final = {
-    "embedded": "redis",
-    "redis": "redis",
-    "rediss": "redis",
-    "unix": "redis",
-    "memory": "memory",
-}
 
 
 class Section(BaseModel):
@@ -213,7 +198,10 @@ class EventStoreConfig(Section):
 class DatabaseConfig(Section):
     """`[databases.<name>]`. The provider may be left out where the URI shows it."""
 
-    provider: Literal["memory", "sqlite", "postgresql"] = Field(default="memory", description="The kind of database.")
+    provider: str = Field(
+        default="memory",
+        description="The kind of database: `memory`, `sqlite`, `postgresql`, or one that an installed package brings.",
+    )
     database_uri: Uri = Field(
         default=Uri(""), description='Where it is; `"embedded"` is a private PostgreSQL under `.protean/`.'
     )
@@ -223,22 +211,35 @@ class DatabaseConfig(Section):
     statement_timeout: Seconds = Field(
         default=0.0, description="Seconds a statement may take; 0: any time, which migrations may need."
     )
+    options: dict[str, Any] = Field(default_factory=dict, description="What another package's adapter asks for.")
 
     @model_validator(mode="before")
     @classmethod
     def _inferred(cls, values: Any) -> Any:
-        return _with_provider(values, "database_uri", _DATABASE_SCHEMES)
+        return DATABASE.inferred(values)
+
+    @field_validator("provider")
+    @classmethod
+    def _spelt(cls, provider: str) -> str:
+        return DATABASE.spelt(provider)
 
     @field_validator("database_uri")
     @classmethod
-    def _known(cls, uri: Uri) -> Uri:
-        return _checked_scheme(uri, _DATABASE_SCHEMES)
+    def _known(cls, uri: Uri, info: ValidationInfo) -> Uri:
+        return DATABASE.checked(uri, info.data.get("provider", "memory"))
+
+    @model_validator(mode="after")
+    def _without_options(self) -> DatabaseConfig:
+        DATABASE.refuse_options(self.provider, self.options)
+        return self
 
 
 class BrokerConfig(Section):
     """`[brokers.<name>]`. The provider may be left out where the URI shows it."""
 
-    provider: Literal["memory", "redis"] = Field(default="memory", description="The kind of broker.")
+    provider: str = Field(
+        default="memory", description="The kind of broker: `memory`, `redis`, or one that an installed package brings."
+    )
     uri: Uri = Field(default=Uri(""), description='Where it is; `"embedded"` is a private Valkey under `.protean/`.')
     stream_prefix: str = Field(
         default="",
@@ -246,16 +247,27 @@ class BrokerConfig(Section):
         max_length=40,
         description="Put before every stream's name, for brokers that several domains share.",
     )
+    options: dict[str, Any] = Field(default_factory=dict, description="What another package's adapter asks for.")
 
     @model_validator(mode="before")
     @classmethod
     def _inferred(cls, values: Any) -> Any:
-        return _with_provider(values, "uri", _BROKER_SCHEMES)
+        return BROKER.inferred(values)
+
+    @field_validator("provider")
+    @classmethod
+    def _spelt(cls, provider: str) -> str:
+        return BROKER.spelt(provider)
 
     @field_validator("uri")
     @classmethod
-    def _known(cls, uri: Uri) -> Uri:
-        return _checked_scheme(uri, _BROKER_SCHEMES)
+    def _known(cls, uri: Uri, info: ValidationInfo) -> Uri:
+        return BROKER.checked(uri, info.data.get("provider", "memory"))
+
+    @model_validator(mode="after")
+    def _without_options(self) -> BrokerConfig:
+        BROKER.refuse_options(self.provider, self.options)
+        return self
 
 
 def _event_processing(read: dict[str, Any]) -> Literal["sync", "async"]:
@@ -351,28 +363,3 @@ class Config(Section):
             raise ConfigurationError(f"{place.file or place.name} is nested too deeply") from None
         config._source, config._root, config._env = place.file, root or Path.cwd(), env  # noqa: SLF001 -- its own
         return config
-
-
-def _with_provider(values: Any, key: str, schemes: Mapping[str, str]) -> Any:
-    """The section with the provider that its URI shows. Raises ValueError when the two do not go together."""
-    if not isinstance(values, Mapping) or not isinstance(values.get(key, ""), str):
-        return values
-    uri, provider = Uri(values.get(key, "")), values.get("provider")
-    if not uri:
-        if provider != "memory" and provider in schemes.values():
-            raise ValueError(f'provider "{provider}" needs `{key}`')
-        return values
-    inferred = schemes.get(uri.scheme)
-    if inferred is None:
-        return values  # the field itself will say so
-    if provider is None:
-        return {**values, "provider": inferred}
-    if provider in schemes.values() and provider != inferred:
-        raise ValueError(f'provider "{provider}" does not go with `{key}`, which is one of {inferred}')
-    return values
-
-
-def _checked_scheme(uri: Uri, schemes: Mapping[str, str]) -> Uri:
-    if uri and uri.scheme not in schemes:
-        raise ValueError(f"must begin with one of {', '.join(schemes)}{did_you_mean(uri.scheme, schemes)}")
-    return uri

@@ -8,11 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from protean.config import BrokerConfig, Config, DatabaseConfig
+from protean.config import Config
+from protean.config.providers import BROKER, DATABASE
 from protean.deliver.doorbell import Ringer
+from protean.domain.third_party import open_broker, open_database
 from protean.exceptions import ConfigurationError
 from protean.ports.broker import Broker
 from protean.ports.database import Database, Sessions
+from protean.ports.opening import BrokerOpening, DatabaseOpening
 from protean.ports.rows import Table
 
 #: Where embedded servers live, under the folder of the configuration.
@@ -51,15 +54,16 @@ class Connections:
     def sessions(self, provider: str) -> Sessions | None:
         """The view of that database's sessions, where it has any."""
         database = self.database(provider)
-        if self._config().databases[provider].provider == "postgresql" and isinstance(database, Sessions):
-            return database
-        return None
+        if self._config().databases[provider].provider == "sqlite":  # the same adapter as PostgreSQL's, without them
+            return None
+        return database if isinstance(database, Sessions) else None
 
     def broker(self, name: str) -> Broker:
         """The broker of that name, opened at the first call."""
         with self._lock:
             if name not in self._brokers:
-                self._brokers[name] = _open_broker(_named(self._config().brokers, name, "brokers"), self._config().root)
+                config = _named(self._config().brokers, name, "brokers")
+                self._brokers[name] = _open_broker(BrokerOpening(name=name, config=config, root=self._config().root))
             return self._brokers[name]
 
     def ring(self, bell: str) -> None:
@@ -85,7 +89,15 @@ class Connections:
 
     def _open(self, provider: str) -> Database:
         config = _named(self._config().databases, provider, "databases")
-        database = _open_database(config, self._config().root, self.consumer, self.least)
+        database = _open_database(
+            DatabaseOpening(
+                name=provider,
+                config=config,
+                root=self._config().root,
+                consumer=self.consumer,
+                connections=max(config.pool_size, self.least),
+            )
+        )
         if self._config().creates_tables:
             database.setup(self._tables(provider))
         return database
@@ -98,7 +110,10 @@ def _named(configured: Mapping[str, C], name: str, section: str) -> C:
     return configured[name]
 
 
-def _open_database(config: DatabaseConfig, root: Path, consumer: str, connections: int) -> Database:
+def _open_database(opening: DatabaseOpening) -> Database:
+    config = opening.config
+    if config.provider not in DATABASE.own:
+        return open_database(opening)
     if config.provider == "memory":
         from protean.adapters.memory.database import MemoryDatabase  # noqa: PLC0415  # production has another
 
@@ -108,22 +123,25 @@ def _open_database(config: DatabaseConfig, root: Path, consumer: str, connection
         with _extra("embedded"):
             from protean.adapters import embedded  # noqa: PLC0415  # its drivers are an extra
 
-            uri = embedded.postgresql(root / HOME).uri
+            uri = embedded.postgresql(opening.root / HOME).uri
     with _extra(config.provider):
         from protean.adapters.sql.database import SqlDatabase  # noqa: PLC0415  # its drivers are an extra
         from protean.adapters.sql.engine import Timeouts  # noqa: PLC0415  # its drivers are an extra
 
         return SqlDatabase(
             uri,
-            pool_size=max(config.pool_size, connections),
-            application_name=consumer,
+            pool_size=opening.connections,
+            application_name=opening.consumer,
             timeouts=Timeouts(
                 connect=config.connect_timeout, pool=config.pool_timeout, statement=config.statement_timeout
             ),
         )
 
 
-def _open_broker(config: BrokerConfig, root: Path) -> Broker:
+def _open_broker(opening: BrokerOpening) -> Broker:
+    config = opening.config
+    if config.provider not in BROKER.own:
+        return open_broker(opening)
     if config.provider == "memory":
         from protean.adapters.memory.broker import MemoryBroker  # noqa: PLC0415  # production has another
 
@@ -133,7 +151,7 @@ def _open_broker(config: BrokerConfig, root: Path) -> Broker:
         with _extra("embedded"):
             from protean.adapters import embedded  # noqa: PLC0415  # its drivers are an extra
 
-            uri = embedded.valkey(root / HOME).uri
+            uri = embedded.valkey(opening.root / HOME).uri
     with _extra("redis"):
         from protean.adapters.redis.broker import RedisBroker  # noqa: PLC0415  # its drivers are an extra
 
