@@ -66,7 +66,9 @@ def test_one_kept_in_rows_is_given_as_it_is() -> None:
         order.count = 9
         raise ValidationError({"order": ["is closed"]})
 
-    with pytest.raises(AssertionError, match=r"in another state than expected:\n  count  expected 0\n         but is   9"):
+    with pytest.raises(
+        AssertionError, match=r"in another state than expected:\n  count  expected 0\n         but is   9"
+    ):
         given_aggregate(order).when(half).then_rejected()
     with pytest.raises(InvalidOperationError, match="class of an event-sourced one"):
         given_aggregate(orders.Order, placed(orders))
