@@ -1,3 +1,4 @@
 from tests.handle.conftest import bank
+from tests.support.stores import stored
 
-__all__ = ["bank"]
+__all__ = ["bank", "stored"]

@@ -29,6 +29,7 @@ app = group("Create, empty or drop the tables of a domain.")
 OWN_TABLES = {
     "messages": "message_id",
     "outbox": "message_id",
+    "publications": "message_id",
     "positions": "handler",
     "inbox": "handler",
     "handlers": "name",

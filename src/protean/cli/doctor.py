@@ -25,7 +25,7 @@ def doctor(domain: DomainOption, fix: FixOption = False, yes: YesOption = False,
     - engines that do not run, lanes that nobody serves, handlers without a group
     - groups of handlers that are gone, which make their stream grow, and what such handlers have left in databases
     - lanes of an earlier configuration, messages that a dead process left behind
-    - outbox rows that the relay gave up on
+    - outbox rows that the relay gave up on, published events that an external broker does not get
     - an evicting broker, and clocks that differ
 
     --fix makes missing groups and removes what nobody uses. Removing a group loses only what a handler that is

@@ -16,6 +16,7 @@ from protean.cli.lane_report import LaneReport, lane_reports
 from protean.cli.opening import opened, require_servers
 from protean.cli.output import Table, age, drawn, plain, say, show, show_json
 from protean.domain import Domain
+from protean.server.unpublished import unpublished
 from protean.wording import counted
 
 app = group("See what is on its way, lane by lane.")
@@ -120,6 +121,11 @@ def notes(domain: Domain, reports: Sequence[LaneReport]) -> list[str]:
             for each in report.groups
             if alive and not each.exists
         ]
+    found += [
+        f"{counted(each.count.rows, 'published event')} of {each.count.category} for {each.count.broker} to get: see "
+        "`protean outbox status`"
+        for each in unpublished(domain)
+    ]
     return found
 
 

@@ -17,12 +17,14 @@ from protean.cli.opening import opened, providers_of, require_servers
 from protean.cli.output import Table, age, say, show, show_json
 from protean.clock import utc_now
 from protean.deliver.housekeeping import BATCH, Swept
+from protean.deliver.publishing import PUBLISHED
 from protean.deliver.republishing import Progress, Republisher
 from protean.domain import Domain
 from protean.exceptions import ConfigurationError
 from protean.ports.outbox import OutboxCount
 from protean.ports.recovery import Interest
 from protean.server.recovering import Recovering, interests_of
+from protean.server.unpublished import unpublished
 from protean.wording import counted
 
 app = group("See what was committed and is on its way to the broker, and send it again.")
@@ -63,7 +65,8 @@ def status(domain: DomainOption, as_json: JsonOption = False) -> None:
     """Count the outbox's rows by broker, stream, lane and status.
 
     Pending rows wait for their relay, published ones are kept for a while to be looked at, and failed ones are
-    those that the broker itself refused again and again. With lanes turned off, the lane of published rows below the
+    those that the broker itself refused again and again. Published events that an external broker has not got yet
+    have the lane `published`; of those nothing is kept. With lanes turned off, the lane of published rows below the
     threshold is unknown: they may have been published when there was a backfill lane.
     """
     with opened(domain) as loaded:
@@ -79,7 +82,14 @@ def status(domain: DomainOption, as_json: JsonOption = False) -> None:
             (database, broker, stream, lane, state, f"{tally.rows:,}", age(_pending_age(state, tally)))
             for (database, broker, stream, lane, state), tally in tallies.items()
         ]
-        show(Table(columns, rows, numeric=frozenset({"ROWS", "OLDEST PENDING"}), emphasis={"failed": "red"}))
+        show(
+            Table(
+                columns,
+                rows,
+                numeric=frozenset({"ROWS", "OLDEST PENDING"}),
+                emphasis={"failed": "red", "refused": "red"},
+            )
+        )
 
 
 @app.command(
@@ -230,6 +240,11 @@ def tallied(domain: Domain) -> dict[Key, Tally]:
             tally = tallies.setdefault(key, Tally(0, count.oldest))
             tally.rows += count.rows
             tally.oldest = min(tally.oldest, count.oldest)
+    for each in unpublished(domain):
+        of, rows, refused = each.count, each.count.rows, each.count.refused
+        for state, some in (("pending", rows - refused), ("refused", refused)):
+            if some:
+                tallies[each.provider, of.broker, of.category, PUBLISHED, state] = Tally(some, of.oldest)
     return dict(sorted(tallies.items()))
 
 
@@ -241,7 +256,7 @@ def _lane_of(domain: Domain, count: OutboxCount) -> str:
 
 
 def _pending_age(status: str, tally: Tally) -> float | None:
-    return (utc_now() - tally.oldest).total_seconds() if status == "pending" else None
+    return (utc_now() - tally.oldest).total_seconds() if status in ("pending", "refused") else None
 
 
 def _plain(key: Key, tally: Tally) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
+from protean.config.external import check_external
 from protean.config.interpolation import Interpolated
 from protean.config.providers import BROKER, DATABASE
 from protean.config.reading import Place, read
@@ -65,7 +66,7 @@ class PriorityLanesConfig(Section):
     @field_validator("backfill_suffix")
     @classmethod
     def _not_taken(cls, suffix: str) -> str:
-        if suffix in ("dlq", "command"):
+        if suffix in ("dlq", "command", "published"):
             raise ValueError(f"cannot be `{suffix}`, which names another stream")
         return suffix
 
@@ -165,6 +166,11 @@ class OutboxConfig(Section):
     )
     tick_interval: Seconds = Field(default=0.0, description="Seconds of pause after each batch.")
     broker: str = Field(default="default", description="Which of `[brokers.…]` messages are published to.")
+    external_brokers: list[str] = Field(
+        default_factory=list,
+        description="Which of `[brokers.…]` get the events declared with `published=True`, for readers beyond this "
+        "domain.",
+    )
     retention: float = Field(
         default=24.0,
         ge=0,
@@ -248,6 +254,13 @@ class BrokerConfig(Section):
         description="Put before every stream's name, for brokers that several domains share.",
     )
     options: dict[str, Any] = Field(default_factory=dict, description="What another package's adapter asks for.")
+    published_length: int = Field(
+        default=100_000,
+        ge=0,
+        le=10**9,
+        description="Published events kept on each stream of an external broker, about; the oldest go first, read or "
+        "not; 0: all are kept.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -315,6 +328,11 @@ class Config(Section):
             raise ValueError(
                 f'event_processing = "async" needs a broker: add [brokers.{broker}], for example with uri = "embedded"'
             )
+        return self
+
+    @model_validator(mode="after")
+    def _external_brokers_exist(self) -> Config:
+        check_external(self.outbox.external_brokers, self.outbox.broker, self.brokers)
         return self
 
     _source: Path | None = PrivateAttr(default=None)

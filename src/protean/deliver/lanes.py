@@ -7,8 +7,8 @@ from enum import StrEnum
 
 from protean.ports.outbox import Claim
 
-#: What may follow a category's `:` beside a lane's suffix: dead letters, and asynchronous commands.
-OTHER_STREAMS = ("dlq", "command")
+#: What may follow a category's `:` beside a lane's suffix: dead letters, asynchronous commands, published events.
+OTHER_STREAMS = ("dlq", "command", "published")
 
 
 class Lane(StrEnum):
@@ -44,6 +44,11 @@ class Lanes:
         if lane is Lane.BACKFILL:
             return Claim(broker, lane, below=self.threshold)
         return Claim(broker, lane, at_least=self.threshold)
+
+
+def published_stream(prefix: str, category: str) -> str:
+    """Where others read the published events of a category: `customer:published`."""
+    return f"{prefix}{category}:published"
 
 
 def dead_letter_stream(stream: str) -> str:

@@ -15,9 +15,11 @@ from protean.config import Config, load
 from protean.deliver.doorbell import bell_name
 from protean.deliver.inline import InlineDelivery
 from protean.deliver.lanes import Lanes
+from protean.deliver.publishing import PUBLISHED, PublishingRelay
 from protean.domain.bulk import Bulk
 from protean.domain.connections import Connections
 from protean.domain.histories import Histories
+from protean.domain.publishing import publish_inline, publishing_relay
 from protean.domain.reacting import Reacting
 from protean.domain.reading import ReadingMethods
 from protean.elements.declarations import Declarations
@@ -36,6 +38,7 @@ from protean.write.asynchronous import accept
 from protean.write.commands import process
 from protean.write.context import active
 from protean.write.headers import checked_names
+from protean.write.publishing import published_among
 from protean.write.repository import Repository
 from protean.write.storages import tables_kept
 
@@ -173,6 +176,15 @@ class Domain(Declarations, Bulk, Reacting, ReadingMethods, Histories):
         return self.config.outbox.broker if self.config.event_processing == "async" else None
 
     @property
+    def external_brokers(self) -> tuple[str, ...]:
+        return tuple(self.config.outbox.external_brokers)
+
+    def publishing_relay(self, provider: str, broker: str) -> PublishingRelay:
+        """What publishes the events of that database to one of the external brokers."""
+        publications = self.database(provider).publications
+        return publishing_relay(self.name, self.config, publications, self.broker(broker), broker)
+
+    @property
     def retry_policy(self) -> RetryPolicy:
         retry = self.config.server.retry
         return RetryPolicy(retry.max_retries, retry.base_delay, retry.max_delay, retry.jitter)
@@ -188,11 +200,16 @@ class Domain(Declarations, Bulk, Reacting, ReadingMethods, Histories):
 
     def committed(self, provider: str, messages: list[NewMessage]) -> None:
         """Wake the relays of what was committed, or, without a broker, run the handlers."""
+        published = bool(published_among(self, messages))
         if self.outbox_broker is None:
             self._inline.deliver(provider, messages)
+            for broker in self.external_brokers if published else ():
+                publish_inline(self.publishing_relay(provider, broker), broker)
             return
         for lane in {self.lanes.lane_of(message.priority) for message in messages}:
             self._connections.ring(bell_name(provider, lane))
+        if published:
+            self._connections.ring(bell_name(provider, PUBLISHED))
 
     def close(self) -> None:
         """Close every connection. The domain opens them anew when it is used again."""

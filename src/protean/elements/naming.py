@@ -8,12 +8,13 @@ from typing import Final
 from protean.exceptions import ConfigurationError
 
 #: Suffixes of streams (`customer:dlq`, `customer:command`); as categories they would be mistaken for these.
-RESERVED_CATEGORIES: Final = frozenset({"dlq", "command"})
+RESERVED_CATEGORIES: Final = frozenset({"dlq", "command", "published"})
 #: Tables of the framework, in the same database as the aggregates'.
 RESERVED_TABLES: Final = frozenset(
     {
         "messages",
         "outbox",
+        "publications",
         "positions",
         "inbox",
         "handlers",

@@ -75,6 +75,12 @@ class PayloadOptions(PartOf, total=False):
     abstract: bool
 
 
+class EventOptions(PayloadOptions, total=False):
+    """`published`: others may know of it; it goes to the external brokers of the configuration."""
+
+    published: bool
+
+
 class UpcasterOptions(TypedDict):
     """The event or command, as class or by name, the version that is read and the one that it becomes."""
 
@@ -148,7 +154,7 @@ OPTIONS: Final[Mapping[ElementKind, frozenset[str]]] = {
         ElementKind.ENTITY: EntityOptions,
         ElementKind.VALUE_OBJECT: ValueObjectOptions,
         ElementKind.COMMAND: PayloadOptions,
-        ElementKind.EVENT: PayloadOptions,
+        ElementKind.EVENT: EventOptions,
         ElementKind.PROJECTION: ProjectionOptions,
         ElementKind.COMMAND_HANDLER: PartOf,
         ElementKind.EVENT_HANDLER: EventHandlerOptions,

@@ -131,6 +131,11 @@ class Registry:
             raise UnknownTypeError(f"this domain has no event or command called {name!r:.80}{suggestion}")
         return cls
 
+    @property
+    def published(self) -> frozenset[str]:
+        """The names of the events that go to brokers beyond the domain."""
+        return self._compiled.published
+
     def chain(self, message: type[PayloadElement]) -> Chain:
         """The upcasters of an event or command, each under the version it starts from."""
         return self._compiled.chains.get(message, {})

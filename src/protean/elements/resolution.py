@@ -59,6 +59,7 @@ class Catalogue:
     providers: dict[str, str] = field(default_factory=dict)
     chains: dict[type[PayloadElement], Chain] = field(default_factory=dict)
     query_routes: dict[type, QueryRoute] = field(default_factory=dict)
+    published: frozenset[str] = frozenset()
 
 
 def resolve(elements: Mapping[str, type]) -> Catalogue:
@@ -94,6 +95,9 @@ class _Resolution:
                 self._own_message(cls)
                 found.messages[cls.__name__] = cls
         found.messages = with_aliases(found.messages, self.elements, self.problems)
+        found.published = frozenset(
+            name for name, cls in found.messages.items() if cls.__protean__.options.get("published")
+        )
         check_applying(found.aggregates, found.messages, self.problems)
         found.chains = chains_of(self.elements, found.messages, self.problems)
         handlers = self._handlers(found)

@@ -1,5 +1,7 @@
 """Entries of streams that somebody else writes, handed to subscribers: any envelope, each entry once by its id.
 
+A CloudEvent is the same one in whichever entry it comes: its writer may have published it twice.
+
 Nothing of them is in the log, so a failure keeps the bytes; what is retried and replayed is read from there.
 """
 
@@ -9,7 +11,7 @@ from uuid import UUID, uuid5
 
 from pydantic_core import from_json
 
-from protean import codec
+from protean import cloudevents, codec
 from protean.clock import utc_now
 from protean.exceptions import DeserializationError
 from protean.handle.executor import Executor
@@ -27,6 +29,11 @@ def entry_message_id(stream: str, entry_id: str) -> str:
     return str(uuid5(_NAMESPACE, f"{stream} {entry_id}"))
 
 
+def cloud_event_id(identity: str) -> str:
+    """The same of a CloudEvent, by its source and id: the copies of one event are one message."""
+    return str(uuid5(_NAMESPACE, f"cloudevent {identity}"))
+
+
 def entry_place(entry_id: str) -> int:
     """An entry's place in its stream, in milliseconds: ids begin with it. Entries of one moment share theirs."""
     return int(entry_id.partition("-")[0])
@@ -42,8 +49,9 @@ def foreign_message(stream: str, entry_id: str, payload: bytes) -> Message:
         raise DeserializationError(f"the entry is not JSON: {error}") from None
     if not isinstance(data, dict):
         raise DeserializationError(f"the entry is a JSON {type(data).__name__}, and a subscriber takes objects")
+    event = cloudevents.identity(data)
     return Message(
-        id=entry_message_id(stream, entry_id),
+        id=entry_message_id(stream, entry_id) if event is None else cloud_event_id(event),
         type=stream,
         version=1,
         kind=MessageKind.EVENT,
@@ -54,6 +62,7 @@ def foreign_message(stream: str, entry_id: str, payload: bytes) -> Message:
         priority=Priority.NORMAL,
         time=utc_now(),
         data=data,
+        correlation_id=cloudevents.correlation(data),
     )
 
 

@@ -59,6 +59,18 @@ class Tallies(Protocol):
         ...
 
 
+class Feed(Protocol):
+    """Streams for readers beyond the domain, whom nobody here knows: there is nothing to wait for before trimming."""
+
+    def feed(self, stream: str, payloads: Sequence[bytes], keep: int) -> None:
+        """Append in order, all or none, in one step. About `keep` entries stay, the oldest go first; 0: all stay.
+
+        Raises BrokerUnavailableError when the outcome is unknown or the broker takes nothing now, and BrokerError
+        when it refuses this.
+        """
+        ...
+
+
 class Subscriber(Protocol):
     """Reading a stream as a member of a consumer group. Entries stay pending until acknowledged."""
 
@@ -229,7 +241,7 @@ class DeadLetters(Protocol):
         ...
 
 
-class Broker(Publisher, Tallies, Subscriber, Presence, Doorbell, Inspection, Upkeep, DeadLetters, Protocol):
+class Broker(Publisher, Tallies, Feed, Subscriber, Presence, Doorbell, Inspection, Upkeep, DeadLetters, Protocol):
     """All of a broker, for the composition root. Users of it ask for the part they need."""
 
     def ping(self) -> None:

@@ -12,6 +12,7 @@ from protean.ports.idempotency import IdempotencyKeys
 from protean.ports.log import Log
 from protean.ports.outbox import Outbox
 from protean.ports.progress import Failures, Inbox, Positions
+from protean.ports.publications import Publications, Publishing
 from protean.ports.rows import Rows, Table
 from protean.ports.timeouts import Timeouts
 
@@ -58,6 +59,9 @@ class Transaction(Protocol):
     @property
     def timeouts(self) -> Timeouts: ...
 
+    @property
+    def publications(self) -> Publishing: ...
+
     def commit(self) -> None:
         """Make it durable. When this raises DatabaseUnavailableError the outcome is unknown."""
         ...
@@ -75,6 +79,9 @@ class Database(Protocol):
 
     @property
     def recovery(self) -> Recovery: ...
+
+    @property
+    def publications(self) -> Publications: ...
 
     @property
     def shadows(self) -> Shadows: ...

@@ -13,6 +13,7 @@ from protean.deliver.gate import GateSlot, LaneGate, Passage
 from protean.deliver.housekeeping import Housekeeping
 from protean.deliver.lanes import Lane
 from protean.deliver.lookout import Lookout
+from protean.deliver.publishing import PublishingRelay
 from protean.deliver.relay import Relay, RelaySettings
 from protean.deliver.subscription import GATHER, LaneRoute, Subscription, SubscriptionSettings
 from protean.deliver.vigil import Vigil
@@ -28,6 +29,7 @@ from protean.ports.outbox import OutboxRow
 from protean.ports.progress import Failure
 from protean.server.backlog import BacklogWatch
 from protean.server.foreign import ForeignStreams, Surroundings
+from protean.server.publishing import PublishingRelays
 from protean.server.recovering import Recovering
 from protean.server.retired import RetiredLanes, drains
 
@@ -83,10 +85,11 @@ class Assembly:
         self.unmade: set[tuple[str, str]] = set()
         self.recovering = Recovering(domain)
         self.foreign = ForeignStreams(domain, self.lanes)
+        self.publishing = PublishingRelays(domain, self.providers if Lane.PRIMARY in self.lanes else ())
         self.relays: dict[str, Relay] = {}
         #: By the name of their thread.
         self.subscriptions: dict[str, Subscription] = {}
-        self.occupied: dict[str, Subscription | Relay] = {}
+        self.occupied: dict[str, Subscription | Relay | PublishingRelay] = {}
         self.in_rounds: dict[str, Housekeeping | Lookout | Retrier | Timekeeper] = {}
         #: Whether this process's own sign of life reaches the broker.
         self.heard: Callable[[], bool] = lambda: True
@@ -101,7 +104,7 @@ class Assembly:
         # relays, housekeeping, lookout, timeouts
         publishing = len(self._domain.lanes.in_use) + 3 if Lane.PRIMARY in self.lanes else 0
         handling = (len(self.subscribed) + len(self.providers)) * len(self.lanes)  # subscriptions, retries
-        handling += len(self.foreign.subscribers)
+        handling += len(self.foreign.subscribers) + len(self.publishing)
         return handling + publishing * len(self.providers) + 4  # dead letters, lanes of the past, the probe, the vigil
 
     def threads(self) -> Iterator[tuple[str, Run]]:
@@ -113,6 +116,9 @@ class Assembly:
                     name, relay = f"relay of {provider}, {lane} lane", self._relay(provider, lane)
                     self.occupied[name] = relay
                     yield name, relay.run
+            for name, run in self.publishing.threads():
+                self.occupied[name] = self.publishing.relays[name]
+                yield name, run
             yield from self._housekeeping()
         for lane in self.lanes:
             yield from self._lane(lane)
@@ -131,11 +137,17 @@ class Assembly:
             watch = BacklogWatch(self._domain.broker(), primary, self._gate.slot(self._role.slots[-1]))
             yield "watch over production's backlog", watch.run
 
+    @property
+    def bells(self) -> tuple[str, ...]:
+        """The doorbells that somebody here waits for."""
+        return (*self.relays, *self.publishing.bells)
+
     def wake(self, bell: str) -> None:
         """The doorbell rang."""
         relay = self.relays.get(bell)
         if relay is not None:
             relay.wake()
+        self.publishing.wake(bell)
 
     def _housekeeping(self) -> Iterator[tuple[str, Run]]:
         for provider in self.providers:

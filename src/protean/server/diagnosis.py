@@ -16,10 +16,13 @@ from protean.domain import Domain
 from protean.exceptions import ConfigurationError
 from protean.server.departed import DepartedHandler, departed_handlers, remove
 from protean.server.retired import categories_of, orphan_groups, retired_lanes, users_of
+from protean.server.unpublished import forget, unpublished
 from protean.wording import counted
 
 #: Seconds that clocks may differ: what is due, and how old something is, is wrong by as much.
 CLOCKS_DIFFER = 2.0
+#: Seconds that a published event may wait for its broker before that is told of.
+PUBLISHED_WITHIN = 60.0
 
 
 class Trouble(StrEnum):
@@ -33,6 +36,7 @@ class Trouble(StrEnum):
     LEFT_BEHIND = "left-behind"
     CLOCKS = "clocks"
     GIVEN_UP = "given-up"
+    UNPUBLISHED = "unpublished"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +74,17 @@ def diagnose(domain: Domain) -> list[Finding]:
                 remedy="change the broker's configuration as said",
             )
         ]
-    looks = (_engines, _missing_groups, _left_behind, _orphans, _departed, _retired, _given_up, clocks_that_differ)
+    looks = (
+        _engines,
+        _missing_groups,
+        _left_behind,
+        _orphans,
+        _departed,
+        _retired,
+        _given_up,
+        _unpublished,
+        clocks_that_differ,
+    )
     return [finding for look in looks for finding in look(domain)]
 
 
@@ -257,6 +271,45 @@ def _given_up(domain: Domain) -> Iterator[Finding]:
                 why="no handler will see them",
                 remedy="see last_error in the table outbox, mend the cause, then: protean outbox revive",
             )
+
+
+def _unpublished(domain: Domain) -> Iterator[Finding]:
+    for each in unpublished(domain):
+        count, provider = each.count, each.provider
+        rows = counted(count.rows, "published event")
+        subject = f"{count.category} in {provider} for {count.broker}"
+        if not each.meant:
+            yield Finding(
+                trouble=Trouble.UNPUBLISHED,
+                subject=subject,
+                what=f"{rows} of {count.category} wait for {count.broker}, which is no external broker any more",
+                why="nobody publishes them, and they stay for ever",
+                remedy=f"name {count.broker} in external_brokers of [outbox] again; or {FIX}, which forgets them",
+                mend=partial(_forget, domain, provider, count.broker),
+                loses=count.rows,
+                price=f"{rows} that {count.broker} has not got",
+            )
+        elif count.refused:
+            yield Finding(
+                trouble=Trouble.UNPUBLISHED,
+                subject=subject,
+                what=f"{count.broker} has refused {counted(count.refused, 'event')} of {count.category}: "
+                f"{count.last_error}",
+                why=f"they, and later ones of the same aggregates, wait: {rows} in all",
+                remedy="mend what the broker complains of; they are tried again every few minutes",
+            )
+        elif each.age > PUBLISHED_WITHIN:
+            yield Finding(
+                trouble=Trouble.UNPUBLISHED,
+                subject=subject,
+                what=f"{rows} of {count.category} wait for {count.broker}, the oldest for {each.age:.0f} s",
+                why="its readers hear of nothing; within this domain nothing waits for it",
+                remedy=f"see that {count.broker} answers, and that an engine of the primary lane runs",
+            )
+
+
+def _forget(domain: Domain, provider: str, broker: str) -> None:
+    forget(domain, provider, broker)
 
 
 def clocks_that_differ(domain: Domain) -> Iterator[Finding]:

@@ -98,8 +98,8 @@ class Engine:
         self._spawn("question to the databases", self._probe.run)
         for name, run in assembly.threads():
             self._spawn(name, run)
-        if assembly.relays:
-            self._stop_listening = broker.listen(tuple(assembly.relays), assembly.wake)
+        if assembly.bells:
+            self._stop_listening = broker.listen(assembly.bells, assembly.wake)
         gc.freeze()  # what is there now stays: collections need not look at it again
         if not self._stopping.is_set():
             self._enter(Phase.SERVING)
@@ -117,6 +117,7 @@ class Engine:
         self._stopping.set()
         for relay in self._assembly.relays.values():
             relay.wake()
+        self._assembly.publishing.stop_waiting()
 
     def finish(self) -> bool:
         """Wait for the threads, at most the grace period, and withdraw; whether all ended in time."""

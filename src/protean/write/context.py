@@ -51,6 +51,11 @@ class ActiveDomain(Protocol):
         """Which broker committed messages are meant for; None when handlers run inline."""
         ...
 
+    @property
+    def external_brokers(self) -> tuple[str, ...]:
+        """The brokers beyond the domain that published events are meant for."""
+        ...
+
     def committed(self, provider: str, messages: list[NewMessage]) -> None:
         """Told after messages were committed. Must not raise: the commit stands."""
         ...

@@ -32,6 +32,7 @@ from protean.write.context import ActiveDomain, active_domain
 from protean.write.facts import fact_message
 from protean.write.messages import event_message
 from protean.write.parts import in_batches
+from protean.write.publishing import publish
 from protean.write.restriction import refuse_to_cause, refuse_to_change
 from protean.write.storages import storage_of
 from protean.write.storing import Tracked, by_field, in_write_order, restored, tracked
@@ -220,6 +221,7 @@ class UnitOfWork:
                 self._write(transaction, changes)
             if messages:
                 append(transaction, messages, self.domain.outbox_broker, ends)
+                publish(self.domain, transaction, messages)
                 self._written += messages
 
     def _write(self, transaction: Transaction, changes: list[Change]) -> None:

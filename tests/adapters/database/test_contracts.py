@@ -11,6 +11,7 @@ from protean.testing.contracts.database import (
     LogContract,
     OutboxContract,
     ProgressContract,
+    PublicationsContract,
     RebuildingContract,
     RecoveryContract,
     RepublishingContract,
@@ -36,6 +37,10 @@ class TestIdempotency(IdempotencyContract):
 
 
 class TestProgress(ProgressContract):
+    pass
+
+
+class TestPublications(PublicationsContract):
     pass
 
 

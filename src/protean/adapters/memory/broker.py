@@ -68,6 +68,10 @@ class _Stream:
             del self.fields[number]
         del self.numbers[:end]
 
+    def keep(self, count: int) -> None:
+        """Trim to the newest so many, read or not."""
+        self.trim(self.numbers[-count:][0])
+
     def entry(self, number: int) -> Entry:
         fields = self.fields.get(number)
         return Entry(_id(number), None if fields is None else fields.get("data", b""))
@@ -104,6 +108,17 @@ class MemoryBroker:
             self._tallies[tally.key] = count + 1
             return count + 1
 
+    def feed(self, stream: str, payloads: Sequence[bytes], keep: int) -> None:
+        with self._changed:
+            there = len(self._streams[stream].numbers) if stream in self._streams else 0
+            if there + len(payloads) > self._capacity:
+                raise BrokerUnavailableError(f"the stream {stream!r} in memory is full ({self._capacity} entries)")
+            for payload in payloads:
+                self._add(stream, {"data": payload})
+            if keep and payloads:
+                self._streams[stream].keep(keep)
+            self._changed.notify_all()
+
     def tallies(self, keys: Sequence[str]) -> list[int]:
         with self._changed:
             return [self._tallies.get(key, 0) for key in keys]
@@ -120,7 +135,7 @@ class MemoryBroker:
                 {name: value.encode() if isinstance(value, str) else value for name, value in fields.items()},
             )
             letters = self._streams[stream]
-            letters.trim(letters.numbers[-DEAD_LETTERS_KEPT:][0])
+            letters.keep(DEAD_LETTERS_KEPT)
             self._changed.notify_all()
             return _id(number)
 

@@ -10,6 +10,7 @@ from protean.adapters.memory.idempotency import MemoryIdempotencyKeys
 from protean.adapters.memory.log import MemoryLog
 from protean.adapters.memory.outbox import MemoryOutbox
 from protean.adapters.memory.progress import MemoryFailures, MemoryInbox, MemoryPositions
+from protean.adapters.memory.publications import MemoryPublications, MemoryPublishing
 from protean.adapters.memory.rebuilding import MemoryRebuilding, MemoryShadows
 from protean.adapters.memory.recovery import MemoryRecovery
 from protean.adapters.memory.rows import MemoryRows
@@ -32,6 +33,7 @@ class MemoryTransaction:
         self.idempotency_keys = MemoryIdempotencyKeys(self._session)
         self.command_results = MemoryCommandResults(self._session)
         self.timeouts = MemoryTimeouts(self._session)
+        self.publications = MemoryPublishing(self._session)
 
     @property
     def rebuilding(self) -> MemoryRebuilding:
@@ -57,6 +59,7 @@ class MemoryDatabase:
         self.outbox = MemoryOutbox(self._store)
         self.recovery = MemoryRecovery(self._store, self.outbox)
         self.shadows = MemoryShadows(self._store)
+        self.publications = MemoryPublications(self._store)
 
     def transaction(self) -> MemoryTransaction:
         return MemoryTransaction(self._store)

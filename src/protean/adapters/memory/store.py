@@ -51,6 +51,18 @@ class OutboxEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class PublicationEntry:
+    """A row of `publications`."""
+
+    logged: Logged
+    broker: str
+    created_at: datetime
+    attempts: int = 0
+    last_error: str | None = None
+    next_attempt_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
     """An inbox row."""
 
@@ -77,6 +89,7 @@ class Contents:
     heads: MutableMapping[str, int] = field(default_factory=dict)
     messages: MutableMapping[str, Logged] = field(default_factory=dict)
     outbox: MutableMapping[int, OutboxEntry] = field(default_factory=dict)
+    publications: MutableMapping[int, PublicationEntry] = field(default_factory=dict)
     positions: MutableMapping[tuple[str, str], Position] = field(default_factory=dict)
     inbox: MutableMapping[tuple[str, str], Noted] = field(default_factory=dict)
     failures: MutableMapping[tuple[str, str], Failure] = field(default_factory=dict)
@@ -164,7 +177,7 @@ class Store:
         self.tables: set[str] = set()
         self._writer = threading.Lock()
         self._numbers = threading.Lock()
-        self._last = {"log": 0, "outbox": 0}
+        self._last = {"log": 0, "outbox": 0, "publications": 0}
 
     def begin_writing(self) -> Contents:
         """Wait for the other writer, then see everything through an overlay of one's own."""

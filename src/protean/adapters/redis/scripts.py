@@ -75,6 +75,17 @@ return redis.call('INCR', KEYS[1])
 """,
 )
 
+#: ARGV: entries kept, about; payloads. In one step: of entries sent one by one, a broker that is full for a moment
+#: could refuse one and take the next, and what was refused would be appended behind it.
+FEED = Script(
+    "publishing events",
+    """
+for i = 2, #ARGV do redis.call('XADD', KEYS[1], '*', 'data', ARGV[i]) end
+if tonumber(ARGV[1]) > 0 then redis.call('XTRIM', KEYS[1], 'MAXLEN', '~', ARGV[1]) end
+return #ARGV - 1
+""",
+)
+
 #: ARGV: group, ids. Returns how many entries were trimmed.
 #:
 #: The floor is the lowest id that some group still needs: its lowest pending one, else the one after its last

@@ -9,7 +9,7 @@ from typing import Any
 
 from protean.adapters.redis.connection import Argument, Connected, checked
 from protean.adapters.redis.errors import ScriptMissingError
-from protean.adapters.redis.scripts import ACK, ENSURE_GROUP, TALLY
+from protean.adapters.redis.scripts import ACK, ENSURE_GROUP, FEED, TALLY
 from protean.exceptions import BrokerError, BrokerUnavailableError
 from protean.ports.broker import Entry, Tally
 
@@ -22,7 +22,7 @@ DEAD_LETTERS_KEPT = 10_000
 
 
 class Streams(Connected):
-    """Publisher, Tallies, Subscriber and DeadLetters. Streams are named by the caller, in whole."""
+    """Publisher, Tallies, Feed, Subscriber and DeadLetters. Streams are named by the caller, in whole."""
 
     def publish(self, entries: Sequence[tuple[str, bytes]], tally: Tally | None = None) -> int:
         commands: list[tuple[Argument, ...]] = [("XADD", stream, "*", "data", payload) for stream, payload in entries]
@@ -50,6 +50,10 @@ class Streams(Connected):
     def forget(self, keys: Sequence[str]) -> None:
         for reply in self._client.batch([("UNLINK", self._tally_key(key)) for key in keys]):
             checked(reply)
+
+    def feed(self, stream: str, payloads: Sequence[bytes], keep: int) -> None:
+        if payloads:
+            self._client.run(FEED, stream, keep, *payloads)
 
     def ensure_group(self, stream: str, group: str) -> bool:
         return bool(self._client.run(ENSURE_GROUP, stream, group))

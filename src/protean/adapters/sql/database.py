@@ -13,6 +13,7 @@ from protean.adapters.sql.engine import DEFAULT_TIMEOUTS, Engine, Timeouts
 from protean.adapters.sql.errors import translate
 from protean.adapters.sql.lacking import lacking
 from protean.adapters.sql.outbox import SqlOutbox
+from protean.adapters.sql.publications import SqlPublications
 from protean.adapters.sql.recovery import SqlRecovery
 from protean.adapters.sql.shadows import SqlShadows
 from protean.adapters.sql.shape import Shape
@@ -63,6 +64,7 @@ class SqlDatabase:
         self._shapes: dict[int, Shape] = {}
         self.outbox = SqlOutbox(self._engine)
         self.recovery = SqlRecovery(self._engine, self.outbox.local_locks)
+        self.publications = SqlPublications(self._engine, self.outbox.local_locks)
         self.shadows = SqlShadows(self._engine, self._definitions)
 
     def transaction(self) -> SqlTransaction:

@@ -122,6 +122,32 @@ sa.Index(
     sqlite_where=sa.text("published_at IS NULL"),
 )
 
+# What a broker beyond the domain has not got yet; a row goes when it has.
+publications = sa.Table(
+    "publications",
+    framework,
+    _identity("id"),
+    sa.Column("message_id", _uuid, nullable=False),
+    # The aggregate's own (`customer-42`), whose order is kept.
+    _text("stream_name"),
+    _text("target_broker"),
+    sa.Column("created_at", _moment, nullable=False, server_default=_Clock()),
+    sa.Column("attempts", sa.Integer(), nullable=False, server_default="0"),
+    _text("last_error", required=False),
+    sa.Column("next_attempt_at", _moment),
+    sa.Index("publications_in_order", "target_broker", "id"),
+    sqlite_autoincrement=True,
+    postgresql_with=_HOT,
+)
+# What a claim asks of every row: whether an earlier one of its aggregate was refused. There are next to none.
+sa.Index(
+    "publications_refused",
+    publications.c.target_broker,
+    publications.c.stream_name,
+    postgresql_where=sa.text("attempts > 0"),
+    sqlite_where=sa.text("attempts > 0"),
+)
+
 positions = sa.Table(
     "positions",
     framework,

@@ -11,6 +11,7 @@ from protean.adapters.sql.failures import SqlFailures
 from protean.adapters.sql.idempotency import SqlIdempotencyKeys
 from protean.adapters.sql.log import SqlLog
 from protean.adapters.sql.positions import SqlInbox, SqlPositions
+from protean.adapters.sql.publications import SqlPublishing
 from protean.adapters.sql.rebuilding import SqlRebuilding
 from protean.adapters.sql.rows import SqlRows
 from protean.adapters.sql.session import session
@@ -32,6 +33,7 @@ class SqlTransaction:
         self.idempotency_keys = SqlIdempotencyKeys(self._session)
         self.command_results = SqlCommandResults(self._session)
         self.timeouts = SqlTimeouts(self._session)
+        self.publications = SqlPublishing(self._session)
 
     @property
     def rebuilding(self) -> SqlRebuilding:

@@ -10,7 +10,7 @@ from protean.elements.compiler import compile_class, declared_fields
 from protean.elements.declaring.base import Declaring, Decorator
 from protean.elements.element import Element, ElementInfo, ElementKind
 from protean.elements.event import EventElement
-from protean.elements.options import PayloadOptions
+from protean.elements.options import EventOptions, PayloadOptions
 from protean.exceptions import ConfigurationError
 from protean.fields.functions import FIELD_FUNCTIONS
 
@@ -34,7 +34,7 @@ class PayloadDeclarations(Declaring):
     @overload
     def event(self, cls: type[T], /) -> type[T]: ...
     @overload
-    def event(self, /, **options: Unpack[PayloadOptions]) -> Decorator: ...
+    def event(self, /, **options: Unpack[EventOptions]) -> Decorator: ...
     @dataclass_transform(
         kw_only_default=True,
         frozen_default=True,

@@ -19,6 +19,7 @@ import pytest
 
 from protean.ports.broker import Broker
 from protean.testing.contracts.broker_counting import CountingContract
+from protean.testing.contracts.broker_feed import FeedContract
 from protean.testing.contracts.broker_presence import PresenceContract
 from protean.testing.contracts.broker_reading import ReadingContract
 from protean.testing.contracts.broker_steps import PATIENCE, lively
@@ -26,7 +27,9 @@ from protean.testing.contracts.broker_trimming import TrimmingContract
 from protean.testing.contracts.broker_upkeep import UpkeepContract
 
 
-class BrokerContract(CountingContract, ReadingContract, TrimmingContract, PresenceContract, UpkeepContract):
+class BrokerContract(
+    CountingContract, FeedContract, ReadingContract, TrimmingContract, PresenceContract, UpkeepContract
+):
     @pytest.fixture
     def stream(self, broker: Broker) -> Iterable[str]:
         """A stream of this test's own."""

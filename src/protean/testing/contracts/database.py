@@ -17,6 +17,7 @@ from protean.testing.contracts.database_idempotency import IdempotencyContract
 from protean.testing.contracts.database_log import LogContract
 from protean.testing.contracts.database_outbox import OutboxContract
 from protean.testing.contracts.database_progress import ProgressContract
+from protean.testing.contracts.database_publications import PublicationsContract
 from protean.testing.contracts.database_rebuilding import RebuildingContract
 from protean.testing.contracts.database_recovery import RecoveryContract
 from protean.testing.contracts.database_republishing import RepublishingContract
@@ -31,6 +32,7 @@ __all__ = [
     "LogContract",
     "OutboxContract",
     "ProgressContract",
+    "PublicationsContract",
     "RebuildingContract",
     "RecoveryContract",
     "RepublishingContract",
@@ -43,6 +45,7 @@ class DatabaseContract(
     RowsContract,
     LogContract,
     OutboxContract,
+    PublicationsContract,
     IdempotencyContract,
     ProgressContract,
     CommandResultsContract,
