@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -16,10 +16,13 @@ from tests.server.test_subscribers import another
 from tests.support.trade import Shop, Warehouse, build_shop, build_warehouse
 
 from protean.adapters.memory.broker import MemoryBroker
+from protean.cli.outbox import tallied
+from protean.clock import utc_now
 from protean.deliver import publishing
 from protean.domain import Domain
 from protean.ports.broker import Broker
 from protean.ports.progress import FailureFilter, FailureState
+from protean.server import diagnosis
 from protean.server.dead_letters import DeadLetters
 from protean.server.engine import Engine
 
@@ -189,3 +192,35 @@ def test_a_commit_rings_and_need_not_be_found_by_a_poll(trade: Trade, monkeypatc
     trade.start(trade.shop.domain)
     trade.shop.place("a")
     wait_for(lambda: trade.published("a") == [0])
+
+
+def test_what_waits_or_was_refused_is_told_with_what_to_do(trade: Trade, monkeypatch: pytest.MonkeyPatch) -> None:
+    domain = trade.shop.domain
+    trade.shop.place("a")
+    trade.shop.change("a")
+    assert tallied(domain)["default", "partners", "order", "published", "pending"].rows == 2
+    assert told(domain) == []  # it has waited for a moment only
+    monkeypatch.setattr(diagnosis, "PUBLISHED_WITHIN", -1.0)
+    ((what, remedy, mend),) = told(domain)
+    assert what.startswith("2 published events of order wait for partners, the oldest for 0 s")
+    assert ("see that partners answers" in remedy, mend) == (True, None)
+
+    with domain.database().publications.claim("partners", 1) as batch:
+        assert batch is not None
+        batch.refused(batch.rows[0].id, "WRONGTYPE", utc_now())
+    assert tallied(domain)["default", "partners", "order", "published", "refused"].rows == 1
+    ((what, remedy, mend),) = told(domain)
+    assert what == "partners has refused 1 event of order: WRONGTYPE"
+
+    outbox = domain.config.outbox.model_copy(update={"external_brokers": []})
+    domain.config = domain.config.model_copy(update={"outbox": outbox})
+    ((what, remedy, mend),) = told(domain)
+    assert what == "2 published events of order wait for partners, which is no external broker any more"
+    assert mend is not None
+    mend()
+    assert told(domain) == []
+
+
+def told(domain: Domain) -> list[tuple[str, str, Callable[[], None] | None]]:
+    found = [each for each in diagnosis.diagnose(domain) if each.trouble is diagnosis.Trouble.UNPUBLISHED]
+    return [(each.what, each.remedy, each.mend) for each in found]
