@@ -14,15 +14,18 @@ from protean.elements.invariants import invariant
 from protean.elements.process_manager import ProcessManager, handle_timeout
 from protean.elements.projection import Projection
 from protean.elements.query import Query
+from protean.elements.stored import Column
 from protean.elements.value_object import Value
 from protean.write.context import g
 from protean.write.current import CurrentMessage, current_message
 from protean.write.query import Q
+from protean.write.repository import Repository
 from protean.write.unit_of_work import UnitOfWork
 from protean.write.use_cases import use_case
 
 __all__ = [
     "Aggregate",
+    "Column",
     "Command",
     "CurrentMessage",
     "Domain",
@@ -33,6 +36,7 @@ __all__ = [
     "Projection",
     "Q",
     "Query",
+    "Repository",
     "UnitOfWork",
     "Value",
     "apply",

@@ -34,7 +34,55 @@ def test_setup_says_what_it_created_and_then_that_there_is_nothing_to_do(shop: S
 
 def test_setup_as_json(shop: Shop) -> None:
     assert set(shop.json("db", "setup")["created"]["default"]) == TABLES
-    assert shop.json("db", "setup") == {"created": {"default": []}, "missing_columns": {}}
+    assert shop.json("db", "setup") == {"created": {"default": []}, "missing_columns": {}, "differing": {}}
+
+
+def test_a_dry_run_tells_what_would_be_done_and_does_nothing(shop: Shop, database_url: str) -> None:
+    shop.env["PROTEAN_ENV"] = "production"
+    planned = shop.protean("db", "setup", "--dry-run")
+    assert planned.returncode == 0, planned.stderr
+    heading, *lines = planned.stdout.splitlines()
+    assert heading.split() == ["DATABASE", "ACTION", "TABLE"]
+    assert {tuple(line.split()) for line in lines} == {("default", "create", name) for name in TABLES}
+    sql = shop.protean("db", "setup", "--dry-run", "--sql").stdout
+    assert tables(database_url) == set()
+
+    with psycopg.connect(database_url) as connection:
+        connection.execute(sql.encode())
+    assert shop.protean("db", "setup", "--dry-run").stdout == "nothing to do, every table is there\n"
+    with psycopg.connect(database_url) as connection:
+        connection.execute("ALTER TABLE customer DROP COLUMN email, ADD COLUMN fax text NOT NULL")
+    differing = shop.protean("db", "setup", "--dry-run")
+    assert differing.returncode == 1
+    assert [line.split(maxsplit=3) for line in differing.stdout.splitlines()[1:3]] == [
+        ["default", "lacks", "customer", "column email"],
+        ["default", "differs", "customer", "column fax is required, and nothing declares it: new rows are refused"],
+    ]
+
+
+def test_tables_of_an_earlier_day_are_brought_up_by_a_revision(shop: Shop, database_url: str) -> None:
+    shop.register("Ada")
+    assert "nothing to revise, no file was written" in shop.protean("db", "revision", "-m", "nothing").stdout
+    with psycopg.connect(database_url) as connection:
+        connection.execute("ALTER TABLE customer DROP COLUMN loyalty_tier; ALTER TABLE handlers DROP COLUMN seen_at")
+
+    written = shop.json("db", "revision", "-m", "Loyalty tiers")["default"]
+    assert set(written["changes"]) == {
+        "customer: the column loyalty_tier comes",
+        "handlers: the column seen_at comes",
+    }
+    file = Path(written["file"])
+    assert file.parent.resolve() == (shop.folder / "alembic" / "default").resolve()
+    assert "loyalty_tiers" in file.name
+    assert shop.json("db", "current") == {"default": {"current": None, "waiting": 1}}
+    assert "ADD COLUMN IF NOT EXISTS loyalty_tier" in shop.protean("db", "upgrade", "--sql").stdout
+
+    upgraded = shop.protean("db", "upgrade")
+    assert (upgraded.returncode, upgraded.stdout) == (0, f"default: ran {file.name}\n"), upgraded.stderr
+    assert shop.protean("db", "upgrade").stdout == "default: nothing to do\n"
+    (listed,) = shop.json("db", "history")["default"]
+    assert (listed["message"], listed["applied"]) == ("Loyalty tiers", True)
+    assert shop.json("db", "setup") == {"created": {"default": []}, "missing_columns": {}, "differing": {}}
 
 
 def test_a_field_that_came_later_is_named_with_the_sql_that_adds_its_column(shop: Shop, database_url: str) -> None:

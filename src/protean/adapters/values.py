@@ -26,6 +26,9 @@ IRREGULAR_LETTERS = ("\u0130\u03a3\u03c2", "i\u03c3\u03c3")
 _IRREGULAR = str.maketrans(*IRREGULAR_LETTERS)
 #: Strings, which stay as they are, and floats of 10^16 and more, as json.dumps writes them.
 _FLOATS = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?e\+\d+')
+_WHOLE: Mapping[str, range] = {"smallint": range(-(2**15), 2**15), "integer": range(-(2**31), 2**31)}
+#: As PostgreSQL gives them back; another spelling would come back changed.
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -59,7 +62,8 @@ def missing(table: Table, values: Row) -> list[str]:
     return [
         column.name
         for column in table.columns
-        if (column.required or column.name == table.key) and values.get(column.name) is None
+        if ((column.required and column.default is None) or column.name == table.key)
+        and values.get(column.name) is None
     ]
 
 
@@ -72,7 +76,23 @@ def complaint_about(column: Column, value: Any, *, key: bool = False) -> str | N
         return f"{value!r:.50} is {type(value).__name__}, not {column.type}"
     if isinstance(value, str) and column.length is not None and len(value) > column.length:
         return f"has {len(value)} characters, more than {column.length}"
-    return complain(value)
+    return complain(value) or (_narrow(column, value) if column.native or column.digits else None)
+
+
+def _narrow(column: Column, value: Any) -> str | None:
+    """What is wrong with a value for the narrower type of its column."""
+    if column.digits is not None and isinstance(value, int | Decimal):
+        precision, scale = column.digits
+        number = Decimal(value)
+        if number != round(number, scale):
+            return f"{value} has more than {scale} decimal places"
+        if abs(number) >= Decimal(10) ** (precision - scale):
+            return f"{value} has more than {precision - scale} digits before the point"
+    if (whole := _WHOLE.get(column.native)) is not None and value not in whole:
+        return f"{value} does not fit into {column.native}"
+    if column.native == "uuid" and not _UUID.fullmatch(value):
+        return f"{value!r:.50} is no UUID, as in 8f14e45f-ceea-467f-a0d9-1c2b3a4d5e6f in lower case"
+    return None
 
 
 def _text(value: str) -> str | None:

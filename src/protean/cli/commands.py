@@ -32,7 +32,7 @@ COMMANDS: Final[Mapping[str, Listed]] = {
     "new": Listed(
         "new", TABLES, "Make a small application: an aggregate, a read model, configuration and tests that pass."
     ),
-    "db": Listed("db", TABLES, "Create, empty or drop the tables of a domain."),
+    "db": Listed("revisions", TABLES, "Create, change, empty or drop the tables of a domain."),
     "doctor": Listed(
         "checkup",
         LOOKING,

@@ -12,18 +12,21 @@ import typer
 from protean.cli.grammar import FAILED, DomainOption, JsonOption, YesOption, confirm, examples, group
 from protean.cli.opening import opened, reading
 from protean.cli.output import Table as Shown
-from protean.cli.output import plain, say, show_json
+from protean.cli.output import plain, say, show, show_json
 from protean.domain import Domain
 from protean.exceptions import ConfigurationError, DatabaseError, DatabaseUnavailableError
-from protean.ports.database import Database, Lacking
+from protean.ports.database import Database, Differing, Lacking, Missing
 from protean.ports.query import Query
 from protean.ports.rows import Column, ColumnType, Table
-from protean.server.lacking import described, lacking_of
+from protean.server.lacking import described, differing_of, lacking_of, missing_of
 from protean.wording import counted
 
-SqlOption = Annotated[bool, typer.Option("--sql", help="Print only the SQL that adds missing columns.")]
+SqlOption = Annotated[
+    bool, typer.Option("--sql", help="Print only the SQL: with --dry-run all of it, else what adds missing columns.")
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 
-app = group("Create, empty or drop the tables of a domain.")
+app = group("Create, change, empty or drop the tables of a domain.")
 
 #: The framework's own tables, and a column of each.
 OWN_TABLES = {
@@ -57,33 +60,43 @@ class Loss:
 @app.command(
     epilog=examples(
         "protean db setup --domain=src/my_domain",
+        "protean db setup --dry-run                       what would be done, and what differs",
+        "protean db setup --dry-run --sql                 the same as SQL",
         "PROTEAN_ENV=production protean db setup --json",
-        "protean db setup --sql > columns.sql             the SQL that adds missing columns",
     )
 )
-def setup(domain: DomainOption, sql: SqlOption = False, as_json: JsonOption = False) -> None:
-    """Create the tables that are missing, and say which columns are. What exists is never altered.
+def setup(
+    domain: DomainOption, dry_run: DryRunOption = False, sql: SqlOption = False, as_json: JsonOption = False
+) -> None:
+    """Create the tables that are missing, and say how those that are there differ. What exists is never altered.
 
-    Exit code 1: a table lacks columns that are declared now; the SQL that adds them is printed.
+    Exit code 1: a table lacks columns or indexes that are declared now, or refuses what is declared. `protean db
+    revision` and `protean db upgrade` change it; the SQL that adds what is missing is printed too.
     """
     with untouched(domain) as loaded:
         tables = durable_tables(loaded)
-        created = {name: loaded.database(name).setup(its) for name, its in tables.items()}
-        missing = lacking_of(loaded, tables)
+        wanting = missing_of(loaded, tables) if dry_run else {}
+        created = {} if dry_run else {name: loaded.database(name).setup(its) for name, its in tables.items()}
+        lacking, differing = lacking_of(loaded, tables), differing_of(loaded, tables)
     if as_json:
-        lists = {name: [asdict(each) for each in lacking] for name, lacking in missing.items()}
-        show_json({"created": created, "missing_columns": lists})
+        made = {name: [asdict(each) for each in its] for name, its in wanting.items()} if dry_run else created
+        columns = {name: [asdict(each) for each in its] for name, its in lacking.items()}
+        refused = {name: [asdict(each) for each in its] for name, its in differing.items()}
+        key = "would_create" if dry_run else "created"
+        show_json({key: made, "missing_columns": columns, "differing": refused})
     elif sql:
-        for line in _statements(missing):
+        for line in (*_statements(wanting), *_statements(lacking)):
             say(line)
+    elif dry_run:
+        _show_plan(wanting, lacking, differing)
     else:
         for name, its in created.items():
             if its:
                 say(f"{name}: created {', '.join(its)}")
-            elif name not in missing:
+            elif name not in lacking and name not in differing:
                 say(f"{name}: nothing to do, every table is there")
-        _show_missing(missing)
-    if missing:
+        _show_differences(lacking, differing)
+    if lacking or differing:
         raise typer.Exit(FAILED)
 
 
@@ -120,18 +133,42 @@ def durable_tables(domain: Domain) -> dict[str, list[Table]]:
     return tables
 
 
-def _statements(missing: Mapping[str, Sequence[Lacking]]) -> list[str]:
-    return [line for lacking in missing.values() for each in lacking for line in each.statements]
+def _statements(found: Mapping[str, Sequence[Lacking | Missing]]) -> list[str]:
+    return [line for its in found.values() for each in its for line in each.statements]
 
 
-def _show_missing(missing: Mapping[str, Sequence[Lacking]]) -> None:
-    for name, lacking in missing.items():
-        for each in lacking:
+def _show_differences(lacking: Mapping[str, Sequence[Lacking]], differing: Mapping[str, Sequence[Differing]]) -> None:
+    for name, its in lacking.items():
+        for each in its:
             say(described(name, each))
-    if missing:
-        say("What exists is never altered from here. This adds them:\n")
-        for line in _statements(missing):
+    for name, columns in differing.items():
+        for column in columns:
+            say(f"{name}: the column {column.column} of the table {column.table} {column.how}")
+    if lacking or differing:
+        say("What exists is never altered from here: `protean db revision` writes down what would, for `db upgrade`.")
+    if lacking:
+        say("Or by hand, this adds what is missing:\n")
+        for line in _statements(lacking):
             say(f"    {line}")
+
+
+def _show_plan(
+    wanting: Mapping[str, Sequence[Missing]],
+    lacking: Mapping[str, Sequence[Lacking]],
+    differing: Mapping[str, Sequence[Differing]],
+) -> None:
+    rows = [(name, "create", each.table, "") for name, its in wanting.items() for each in its]
+    for name, its in lacking.items():
+        rows += [(name, "lacks", each.table, f"column {column}") for each in its for column in each.columns]
+        rows += [(name, "lacks", each.table, f"index {index}") for each in its for index in each.indexes]
+    for name, columns in differing.items():
+        rows += [(name, "differs", each.table, f"column {each.column} {each.how}") for each in columns]
+    if rows:
+        show(Shown(("DATABASE", "ACTION", "TABLE", ""), rows))
+    else:
+        say("nothing to do, every table is there")
+    if lacking or differing:
+        say("Setup creates tables, and alters none: for what they lack or refuse, run `protean db revision`.")
 
 
 def losses(domain: Domain, provider: str, tables: Sequence[Table]) -> list[Loss]:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from protean.config import Config, load
 from protean.deliver.doorbell import bell_name
@@ -22,8 +22,10 @@ from protean.domain.histories import Histories
 from protean.domain.publishing import publish_inline, publishing_relay
 from protean.domain.reacting import Reacting
 from protean.domain.reading import ReadingMethods
+from protean.domain.repositories import check_repositories, made_repository
 from protean.elements.declarations import Declarations
 from protean.elements.element import info_of
+from protean.elements.numbering import count_with
 from protean.elements.payload import PayloadElement
 from protean.elements.query import QueryElement
 from protean.elements.registry import Registry
@@ -38,11 +40,15 @@ from protean.write.asynchronous import accept
 from protean.write.commands import process
 from protean.write.context import active
 from protean.write.headers import checked_names
+from protean.write.numbering import next_number
 from protean.write.publishing import published_among
 from protean.write.repository import Repository
 from protean.write.storages import tables_kept
 
 S = TypeVar("S")
+R = TypeVar("R", bound=Repository[Any])
+
+count_with(next_number)
 
 
 class Domain(Declarations, Bulk, Reacting, ReadingMethods, Histories):
@@ -98,6 +104,7 @@ class Domain(Declarations, Bulk, Reacting, ReadingMethods, Histories):
         if self._package:
             _import_all(self._package)
         self.registry.compile()
+        check_repositories(self.registry)
         self._executors.clear()
 
     @contextmanager
@@ -106,12 +113,17 @@ class Domain(Declarations, Bulk, Reacting, ReadingMethods, Histories):
         with active(self, values):
             yield
 
-    def repository_for(self, element: type[S]) -> Repository[S]:
-        """The repository of an aggregate or projection: its own class if one was declared."""
+    @overload
+    def repository_for(self, element: type[R]) -> R: ...
+    @overload
+    def repository_for(self, element: type[S]) -> Repository[S]: ...
+    def repository_for(self, element: type[Any]) -> Any:
+        """The repository of an aggregate or projection: its own class if one was declared.
+
+        Given that class itself, the result has its type: `domain.repository_for(Customers).vips()`.
+        """
         info_of(element)
-        cls = self.registry.repository_class(element) or Repository
-        repository: Repository[S] = cls(self, element)
-        return repository
+        return made_repository(self, element)
 
     def process(
         self,

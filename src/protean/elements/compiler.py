@@ -24,6 +24,7 @@ from protean.elements.element import Element, ElementInfo
 from protean.elements.entity import EntityElement
 from protean.elements.guarding import Guarded
 from protean.elements.invariants import Rules, Sound, rules_of
+from protean.elements.numbering import NextNumber, check_counted
 from protean.elements.transitions import transitions_of
 from protean.elements.unchanging import UnchangingElement
 from protean.elements.value_object import ValueObjectElement
@@ -98,13 +99,15 @@ def compile_class(cls: type, base: type[E], info: ElementInfo) -> type[E]:
     frozen = issubclass(base, UnchangingElement)
     computed = computed_fields(cls, info.fields)
     fields = {name: spec for name, spec in info.fields.items() if name not in computed}
+    check_counted(info, base)
+    counting = NextNumber()
     namespace: dict[str, Any] = {
         "__module__": cls.__module__,
         "__qualname__": cls.__qualname__,
         "__doc__": cls.__doc__,
         "model_config": pydantic.ConfigDict(defer_build=False),
         "__annotations__": {name: annotation_of(spec, frozen=frozen) for name, spec in fields.items()},
-        **{name: _field_info(spec) for name, spec in fields.items()},
+        **{name: _field_info(spec, counting) for name, spec in fields.items()},
         **{name: reading(name, method) for name, method in computed.items()},
         **_checks(cls, base, fields),
     }
@@ -113,6 +116,7 @@ def compile_class(cls: type, base: type[E], info: ElementInfo) -> type[E]:
         warnings.filterwarnings("ignore", "Field name .* shadows an attribute in parent", UserWarning)
         bases = _bases(cls, base, info, namespace)
         compiled: type[E] = new_class(cls.__name__, bases, exec_body=lambda body: body.update(namespace))
+    counting.cls = compiled
     compiled.__protean__ = replace(
         info,
         fields=MappingProxyType(fields),
@@ -272,10 +276,12 @@ def _names_around() -> Mapping[str, Any]:
     return {} if frame is None else frame.f_locals
 
 
-def _field_info(spec: FieldSpec) -> Any:
+def _field_info(spec: FieldSpec, counting: NextNumber) -> Any:
     options: dict[str, Any] = {"description": spec.description}
     if spec.identifier:
         options["frozen"] = True
+    if spec.increment:
+        return pydantic.Field(default_factory=counting, **options)
     if callable(spec.default):
         return pydantic.Field(default_factory=spec.default, **options)
     if spec.default is not MISSING:

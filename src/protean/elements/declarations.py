@@ -9,6 +9,7 @@ from protean.elements.declaring.payloads import PayloadDeclarations
 from protean.elements.declaring.reactions import ReactionDeclarations
 from protean.elements.declaring.reading import ReadingDeclarations
 from protean.elements.declaring.state import StateDeclarations
+from protean.elements.declaring.storage import StorageDeclarations
 from protean.elements.declaring.values import ValueDeclarations
 
 
@@ -21,5 +22,6 @@ class Declarations(
     EvolvingDeclarations,
     ReadingDeclarations,
     ReactionDeclarations,
+    StorageDeclarations,
 ):
     """What a `Domain` offers for declaring elements; they collect in its `registry`."""

@@ -11,6 +11,7 @@ import pydantic
 
 from protean.elements.complaints import complaints, not_a_field
 from protean.elements.replaying import is_replaying, values_again
+from protean.elements.stored import Stored
 from protean.exceptions import ConfigurationError, ValidationError
 from protean.fields import FieldSpec
 from protean.fields.associations import Association
@@ -79,6 +80,7 @@ class ElementInfo:
     aggregate or projection is kept. `part_of` may be a name until the registry has resolved it.
     `holders` are the classes and their fields that hold an entity, once the registry has resolved them.
     `computed` names the method behind each field that is not stored.
+    `stored` is what a database model says about its table.
     `version` is the schema version of an event or command. `options` are those given to the decorator.
     """
 
@@ -97,6 +99,7 @@ class ElementInfo:
     version: int = 1
     options: Mapping[str, Any] = field(default_factory=dict)
     columns: Columns = field(default=Columns((), (), ()), repr=False, compare=False)
+    stored: Stored = field(default=Stored(), repr=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name} ({self.module})"

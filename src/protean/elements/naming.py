@@ -26,6 +26,8 @@ RESERVED_TABLES: Final = frozenset(
         "lanes",
         "watermarks",
         "reconciliations",
+        "rebuilds",
+        "protean_revision",
     }
 )
 #: PostgreSQL silently cuts longer names.

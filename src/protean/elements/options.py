@@ -81,6 +81,17 @@ class EventOptions(PayloadOptions, total=False):
     published: bool
 
 
+class DatabaseModelOptions(TypedDict, total=False):
+    """`part_of` is whose table it is, as class or by name; `schema_name` is what the table is called.
+
+    `indexes` come beside those of the class, and may name extra columns.
+    """
+
+    part_of: type | str
+    schema_name: str
+    indexes: Sequence[Index | str | tuple[str, ...]]
+
+
 class UpcasterOptions(TypedDict):
     """The event or command, as class or by name, the version that is read and the one that it becomes."""
 
@@ -163,6 +174,7 @@ OPTIONS: Final[Mapping[ElementKind, frozenset[str]]] = {
         ElementKind.QUERY: PartOfProjection,
         ElementKind.QUERY_HANDLER: PartOfProjection,
         ElementKind.UPCASTER: UpcasterOptions,
+        ElementKind.DATABASE_MODEL: DatabaseModelOptions,
         ElementKind.PROCESS_MANAGER: ProcessManagerOptions,
         ElementKind.SUBSCRIBER: SubscriberOptions,
         ElementKind.DOMAIN_SERVICE: ServiceOptions,

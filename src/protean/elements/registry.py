@@ -148,6 +148,11 @@ class Registry:
         """The custom repository declared for an aggregate or projection."""
         return self._compiled.repositories.get(aggregate)
 
+    def owner_of(self, repository: type) -> type | None:
+        """The aggregate or projection that a custom repository is of."""
+        owners = (owner for owner, cls in self._compiled.repositories.items() if cls is repository)
+        return next(owners, None)
+
     @property
     def _compiled(self) -> Catalogue:
         if self._catalogue is None:

@@ -33,6 +33,7 @@ from protean.elements.resolving.parts import resolve_parts, root_of
 from protean.elements.resolving.reactions import command_consumers, listening, process_consumer, subscribers
 from protean.elements.resolving.reading import catch_all_of, events_of, route_queries
 from protean.elements.resolving.sourcing import category_of, check_applying, fact_providers, with_facts
+from protean.elements.resolving.storage import apply_models
 from protean.elements.services import aggregates_named
 from protean.elements.sourcing import EventSourcedElement
 from protean.elements.upcaster import Chain
@@ -87,6 +88,7 @@ class _Resolution:
             processes=tuple(c for c in self.elements.values() if issubclass(c, ProcessManagerElement)),
         )
         resolve_parts(self.elements, self.problems)
+        apply_models(self.elements, self._stored, self.problems)
         self._check_tables(found)
         for cls in self.elements.values():
             if issubclass(cls, QueryElement):
@@ -282,11 +284,20 @@ class _Resolution:
         owner = self._element(cls, "part_of", info.part_of, StatefulElement)
         if owner is None:
             return
+        if issubclass(owner, EntityElement):
+            self.problems.append(
+                f"{info} is of {owner.__name__}, an entity, which is loaded and saved with the aggregate that has it; "
+                "give that one a repository"
+            )
+            return
         if owner in repositories:
             self.problems.append(
                 f"{owner.__name__} has two repositories, {repositories[owner].__name__} and {cls.__name__}"
             )
         repositories[owner] = cls
+
+    def _stored(self, cls: type, option: str, reference: object) -> type[StatefulElement] | None:
+        return self._element(cls, option, reference, StatefulElement)
 
     def _element(self, cls: type, option: str, reference: object, base: type[B]) -> type[B] | None:
         """The element that an option names, or None and one more problem."""

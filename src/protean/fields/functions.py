@@ -55,9 +55,15 @@ def Identifier(*, max_length: int = 255, **options: Unpack[Options]) -> Any:
 def Auto(
     *,
     init: Literal[False] = False,  # noqa: ARG001 -- tells type checkers that the constructor need not be given it
+    increment: bool = False,
     **options: Unpack[Options],
 ) -> Any:
-    """An identity that is made up (a random UUID) where none is given."""
+    """An identity that is made up where none is given: a random UUID, or with `increment` the next whole number.
+
+    Numbers are counted by the database, when the object is made. One is given out once; some may be left out.
+    """
+    if increment:
+        return replace(_field(FieldKind.INTEGER, options, min_value=None, max_value=None), increment=True)
     return _field(FieldKind.IDENTIFIER, {"default": new_identity, **options}, max_length=255)
 
 

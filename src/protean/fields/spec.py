@@ -59,6 +59,7 @@ class FieldSpec:
     `transitions` are the moves allowed from each member of `enum`; without them all are.
     `column` is where storage keeps it, when that is not the field's own name; of a value object, what the names of its
     columns begin with.
+    `increment`: an identity that the database counts.
     """
 
     kind: FieldKind
@@ -79,6 +80,7 @@ class FieldSpec:
     validators: tuple[Validator, ...] = ()
     description: str | None = None
     column: str | None = None
+    increment: bool = False
 
     def __post_init__(self) -> None:
         for problem in self._contradictions():
@@ -96,6 +98,8 @@ class FieldSpec:
             problems.append("only texts and integers can identify something")
         if self.identifier and self.default is not MISSING and not callable(self.default):
             problems.append("an identifier cannot have the same default for all; pass a function")
+        if self.increment and self.default is not MISSING:
+            problems.append("an identity that is counted has no other default")
         if self.unique and self.kind in NESTED | VALUES:
             problems.append(
                 "unique is for single values, not for lists and dicts"

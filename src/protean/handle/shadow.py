@@ -38,6 +38,10 @@ class ShadowRows:
         """See `Rows`."""
         self._rows.write([replace(change, table=self._changed(change.table)) for change in changes])
 
+    def next_number(self, table: Table) -> int:
+        """See `Rows`."""
+        return self._rows.next_number(self._changed(table))
+
     def update_where(self, query: Query, table: Table, values: Row) -> int:
         """See `Rows`."""
         return self._rows.update_where(query, self._changed(table), values)

@@ -147,9 +147,37 @@ class Lacking:
     indexes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A table that is not there. `statements` is SQL that makes it and its indexes, a line each."""
+
+    table: str
+    statements: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Differing:
+    """A column that is there and asks for something else than is declared: `how`, as in `takes 20 characters, not 50`.
+
+    New rows may be refused for it.
+    """
+
+    table: str
+    column: str
+    how: str
+
+
 @runtime_checkable
 class Definitions(Protocol):
     """An extra ability, of databases whose tables outlive the code that made them: comparing them with today's."""
+
+    def missing(self, tables: Sequence[Table]) -> list[Missing]:
+        """Which of these tables, and of the framework's own, `setup` would make. Changes nothing."""
+        ...
+
+    def differing(self, tables: Sequence[Table]) -> list[Differing]:
+        """Columns of these tables, and of the framework's own, that refuse what is declared. Changes nothing."""
+        ...
 
     def lacking(self, tables: Sequence[Table]) -> list[Lacking]:
         """Which of these tables, and of the framework's own, exist and lack columns. Changes nothing."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -29,11 +30,22 @@ class ColumnType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
+    """One column. `length` is that of texts, in characters.
+
+    `native` narrows the type to one that PostgreSQL has: `uuid` of texts; `smallint` or `integer`; `numeric` with
+    `digits`, of which so many are behind the point. `default` is what a new row without a value has. `counted`: the
+    database counts its values, which are asked for with `Rows.next_number`.
+    """
+
     name: str
     type: ColumnType
     length: int | None = None
     required: bool = False
     unique: bool = False
+    native: str = ""
+    digits: tuple[int, int] | None = None
+    default: str | int | float | bool | Decimal | None = None
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +91,26 @@ class Upsert:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """These columns of one row. With `expected_version`, only if the row still has it."""
+    """These columns of one row. With `expected_version`, only if the row still has it.
+
+    `was`, where it is known, is the row as it was loaded.
+    """
 
     table: Table
     key: Key
     values: Row
     expected_version: int | None = None
+    was: Row | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Delete:
+    """One row away. `was`: as of `Update`."""
+
     table: Table
     key: Key
     expected_version: int | None = None
+    was: Row | None = field(default=None, compare=False, repr=False)
 
 
 Change = Insert | Upsert | Update | Delete
@@ -121,6 +140,13 @@ class Rows(Protocol):
 
         Raises ExpectedVersionError when a row is gone or has another version, TakenError naming the
         columns when the key or what is unique is taken.
+        """
+        ...
+
+    def next_number(self, table: Table) -> int:
+        """A number for the counted key of a new row, larger than any there, that nobody else is given.
+
+        It is not given out again, whether a row comes of it or not; on SQLite, unless this transaction is undone.
         """
         ...
 

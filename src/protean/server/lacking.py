@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from protean.domain import Domain
-from protean.ports.database import Definitions, Lacking
+from protean.ports.database import Definitions, Differing, Lacking, Missing
 from protean.ports.rows import Table
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
 
 def lacking_of(domain: Domain, tables: Mapping[str, Sequence[Table]]) -> dict[str, list[Lacking]]:
     """What the tables of these databases lack, by database; those that lack nothing are left out."""
+    return _asked(domain, tables, lambda database, its: database.lacking(its))
+
+
+def missing_of(domain: Domain, tables: Mapping[str, Sequence[Table]]) -> dict[str, list[Missing]]:
+    """Which of these tables are not there, by database; databases that have all are left out."""
+    return _asked(domain, tables, lambda database, its: database.missing(its))
+
+
+def differing_of(domain: Domain, tables: Mapping[str, Sequence[Table]]) -> dict[str, list[Differing]]:
+    """Which columns refuse what is declared, by database; databases without any are left out."""
+    return _asked(domain, tables, lambda database, its: database.differing(its))
+
+
+def _asked(
+    domain: Domain,
+    tables: Mapping[str, Sequence[Table]],
+    question: Callable[[Definitions, Sequence[Table]], list[T]],
+) -> dict[str, list[T]]:
     found = {}
     for provider, declared in tables.items():
         database = domain.database(provider)
-        lacking = database.lacking(declared) if isinstance(database, Definitions) else []
-        if lacking:
-            found[provider] = lacking
+        answer = question(database, declared) if isinstance(database, Definitions) else []
+        if answer:
+            found[provider] = answer
     return found
 
 

@@ -51,7 +51,9 @@ def part_changes(cls: _Class, before: Row | None, after: Row | None) -> tuple[li
     old = _flat(cls, before)
     placed = None if after is None else _placed(cls, after, old)
     new = _flat(cls, placed)
-    gone: list[Change] = [Delete(table, identity[1]) for identity, (table, _) in old.items() if identity not in new]
+    gone: list[Change] = [
+        Delete(table, identity[1], was=row) for identity, (table, row) in old.items() if identity not in new
+    ]
     inserts: list[Change] = []
     updates: list[Change] = []
     for identity, (table, row) in new.items():
@@ -61,7 +63,7 @@ def part_changes(cls: _Class, before: Row | None, after: Row | None) -> tuple[li
         was = old[identity][1]
         changed = {name: value for name, value in row.items() if was[name] != value}
         if changed:
-            updates.append(Update(table, identity[1], changed))
+            updates.append(Update(table, identity[1], changed, was=was))
     return [*gone, *updates, *inserts], placed
 
 
@@ -142,7 +144,8 @@ def _flatten(cls: _Class, row: Row, flat: Flat, path: str) -> None:
                 where = f"{entity.__name__} {part[table.key]!r:.50}, item {position} of `{name}`, is somewhere else"
                 what = "take it out there, or give this one an identity of its own"
                 raise ValidationError({path or name: [f"{where} in this object too; {what}"]})
-            flat[identity] = table, {column.name: part[column.name] for column in table.columns}
+            # Columns that only the table has are not in what is about to be written.
+            flat[identity] = table, {column.name: part[column.name] for column in table.columns if column.name in part}
             _flatten(entity, part, flat, path or name)
 
 

@@ -13,11 +13,12 @@ from protean.elements.element import StatefulElement, identity_of
 from protean.elements.event import EventElement
 from protean.elements.guarding import check_saved
 from protean.elements.state import explicitly_set, loaded_row, restore, state_of
-from protean.exceptions import TakenError, TransientDatabaseError, taken
+from protean.exceptions import InvalidOperationError, TakenError, TransientDatabaseError, taken
 from protean.ports.database import Transaction
 from protean.ports.rows import Change, Delete, Insert, Key, Row, Table, Update, Upsert
+from protean.suggestion import did_you_mean
 from protean.write.parts import part_changes, with_parts
-from protean.write.tables import VERSION, table_of, with_entities
+from protean.write.tables import VERSION, columns_of, table_of, with_entities
 
 S = TypeVar("S", bound=StatefulElement)
 
@@ -101,18 +102,21 @@ class RowStorage:
         if tracked.removed:
             if tracked.loaded is None:
                 return []  # added and removed in one go, or written as removed before
-            parts, tracked.loaded = part_changes(self._cls, tracked.loaded, None)
-            return [Delete(table, tracked.key, expected), *parts]
+            was = tracked.loaded
+            parts, tracked.loaded = part_changes(self._cls, was, None)
+            return [Delete(table, tracked.key, expected, was), *parts]
         row, whole, parts = self._state(tracked)
+        if filled := self._filled(element):
+            row, whole = {**row, **filled}, {**whole, **filled}
         if tracked.loaded is None:
             check_saved(element)
             tracked.loaded, tracked.raised = whole, False
             if not versioned:
-                return [Upsert(table, row, _given_columns(element, row))]
+                return [Upsert(table, row, _given_columns(element, row) | frozenset(filled))]
             tracked.version += 1
             return [Insert(table, {**row, VERSION: tracked.version}), *parts]
         loaded = tracked.loaded
-        changed = {name: value for name, value in row.items() if loaded[name] != value}
+        changed = {name: value for name, value in row.items() if loaded.get(name) != value}
         if not changed and not tracked.raised and not parts:
             return []
         check_saved(element)
@@ -120,7 +124,7 @@ class RowStorage:
         if versioned:
             tracked.version += 1
             changed[VERSION] = tracked.version
-        return [Update(table, tracked.key, changed, expected), *parts]
+        return [Update(table, tracked.key, changed, expected, loaded), *parts]
 
     def _state(self, tracked: Tracked) -> tuple[Row, Row, list[Change]]:
         """The object's own row, the same with its parts, and what must be written of those."""
@@ -130,6 +134,20 @@ class RowStorage:
         parts, placed = part_changes(self._cls, tracked.loaded, row)
         own = {name: value for name, value in row.items() if name not in self._cls.__protean__.associations}
         return own, placed or row, parts
+
+    def _filled(self, element: StatefulElement) -> Row:
+        """The columns that a database model fills."""
+        stored = self._cls.__protean__.stored
+        if stored.fill is None:
+            return {}
+        values = stored.fill(element)
+        for name in values:
+            if name not in stored.extras:
+                raise InvalidOperationError(
+                    f"`fill` of the database model of {self._cls.__name__} returns {name!r:.50}, which is no extra "
+                    f"column of it{did_you_mean(name, stored.extras)}"
+                )
+        return {stored.extras[name].column or name: value for name, value in values.items()}
 
     def _rows(self, transaction: Transaction, keys: Collection[Key]) -> list[Row]:
         if len(keys) != 1:
@@ -161,7 +179,7 @@ def by_field(error: TakenError, classes: Collection[type[StatefulElement]]) -> T
         for cls in with_entities(root):
             if table_of(cls).name != error.table:
                 continue
-            fields = {column: name for name, column in cls.__protean__.columns.names}
+            fields = {column.name: name for name, column in columns_of(cls).items()}
             messages = taken([fields.get(column, column) for column in error.columns])
             if cls is not root:
                 field = next((name for owner, name in cls.__protean__.holders if owner is root), cls.__name__)

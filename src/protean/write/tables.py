@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
+from enum import Enum
 from functools import cache
 from hashlib import sha256
 from typing import Any, Final
@@ -14,10 +16,11 @@ from protean.elements.element import ElementInfo, StatefulElement, info_of
 from protean.elements.entity import EntityElement, owner_column
 from protean.elements.indexes import checked_indexes
 from protean.elements.naming import MAX_LENGTH
+from protean.elements.stored import Native, native_type
 from protean.exceptions import ConfigurationError, ValidationError
 from protean.fields.associations import Bond
 from protean.fields.flat import FlatField, flat
-from protean.fields.spec import FieldKind
+from protean.fields.spec import FieldKind, FieldSpec
 from protean.ports.rows import Column, ColumnType, Index, Key, Table
 from protean.suggestion import did_you_mean
 
@@ -61,17 +64,17 @@ def stored(cls: type) -> type[StatefulElement]:
 def table_of(cls: type[StatefulElement]) -> Table:
     """The table of an aggregate, an entity or a projection."""
     info = cls.__protean__
-    columns = [_column(each) for each in flat(info.fields)]
+    columns = [*_columns(info)]
     versioned = issubclass(cls, AggregateElement)
     if versioned:
         columns.append(Column(VERSION, ColumnType.INTEGER, required=True))
     owners = tuple(dict.fromkeys(owner for owner, _ in info.holders))
     columns += _columns_of_part(info.holders)
-    identity = info.fields[info.identity or ""]
+    columns += [_extra(name, spec) for name, spec in info.stored.extras.items()]
     return Table(
         name=info.schema_name,
         columns=tuple(columns),
-        key=identity.column or info.identity or "",
+        key=next(column for field, column in info.columns.names if field == info.identity),
         version=VERSION if versioned else None,
         indexes=tuple(
             Index(_index_name(info.schema_name, names), names, unique)
@@ -97,15 +100,53 @@ def with_entities(cls: type[StatefulElement]) -> tuple[type[StatefulElement], ..
 
 @cache
 def columns_of(cls: type[StatefulElement]) -> Mapping[str, Column]:
-    """The column of each field; of a value object's, `price_amount` and so on."""
-    by_name = {column.name: column for column in table_of(cls).columns}
-    return {each.name: by_name[each.column] for each in flat(cls.__protean__.fields)}
+    """The column of each field; of a value object's, `price_amount` and so on; and those that no field has."""
+    info = cls.__protean__
+    columns = {each.name: column for each, column in zip(flat(info.fields), _columns(info), strict=True)}
+    return {**columns, **{name: _extra(name, spec) for name, spec in info.stored.extras.items()}}
+
+
+def _columns(info: ElementInfo) -> Iterator[Column]:
+    """The columns of the fields, in order, as a database model has them where there is one."""
+    for each in flat(info.fields):
+        column, said = _column(each), info.stored.columns.get(each.name)
+        if said is not None:
+            column = replace(column, name=said.name or column.name)
+            native = native_type(said, each.spec.kind)
+            column = column if native is None else _narrowed(column, native)
+        yield column
+
+
+def _narrowed(column: Column, native: Native) -> Column:
+    match native:
+        case Native("text" | "uuid"):
+            return replace(column, type=ColumnType.TEXT, length=None, native="uuid" if native.name == "uuid" else "")
+        case Native("varchar", (length,)):
+            return replace(column, type=ColumnType.STRING, length=length)
+        case Native("numeric", (precision, scale)):
+            return replace(column, digits=(precision, scale))
+        case Native("smallint" | "integer"):
+            return replace(column, native=native.name)
+    return column
+
+
+def _extra(name: str, spec: FieldSpec) -> Column:
+    column = _column(FlatField(name, spec.column or name, spec, spec.required))
+    return replace(column, default=_default(spec))
 
 
 def _column(field: FlatField) -> Column:
     spec, type_ = field.spec, _COLUMN_TYPES[field.spec.kind]
     length = (spec.max_length or 255) if type_ is ColumnType.STRING else None
-    return Column(field.column, type_, length, required=field.required, unique=spec.unique)
+    # A required column that comes with a default can be added to rows that are there, and old code need not know of it.
+    default = _default(spec) if field.required else None
+    return Column(field.column, type_, length, field.required, spec.unique, default=default, counted=spec.increment)
+
+
+def _default(spec: FieldSpec) -> str | int | float | bool | Decimal | None:
+    """The value that the table itself can give a row; None where it takes code to have it."""
+    value = spec.default.value if isinstance(spec.default, Enum) and spec.enum is not None else spec.default
+    return value if isinstance(value, str | int | float | Decimal) else None
 
 
 def _columns_of_part(holders: Sequence[tuple[type, str]]) -> list[Column]:
@@ -113,10 +154,12 @@ def _columns_of_part(holders: Sequence[tuple[type, str]]) -> list[Column]:
     owners = list(dict.fromkeys(owner for owner, _ in holders))
     columns = []
     for owner in owners:
-        fields, identity = info_of(owner).fields, info_of(owner).identity
+        info = info_of(owner)
         # Not by way of the owner's table: an entity may have others of its own class.
-        key = next(_column(each) for each in flat(fields) if each.name == identity)
-        columns.append(replace(key, name=owner_column(owner), required=len(owners) == 1, unique=False))
+        key = next(
+            column for each, column in zip(flat(info.fields), _columns(info), strict=True) if each.name == info.identity
+        )
+        columns.append(replace(key, name=owner_column(owner), required=len(owners) == 1, unique=False, counted=False))
     if any(info_of(owner).associations[field].bond is Bond.MANY for owner, field in holders):
         columns.append(Column(POSITION, ColumnType.INTEGER))
     if len(holders) > len(owners):
@@ -126,10 +169,16 @@ def _columns_of_part(holders: Sequence[tuple[type, str]]) -> list[Column]:
 
 def _declared_indexes(info: ElementInfo) -> list[tuple[tuple[str, ...], bool]]:
     """The columns of the option `indexes`, and whether they are unique."""
-    columns = {each.name: each.column for each in flat(info.fields)}
+    columns = {each.name: column.name for each, column in zip(flat(info.fields), _columns(info), strict=True)}
+    extras = info.stored.extras
+    columns |= {name: spec.column or name for name, spec in extras.items()}
     known = {*columns.values()}
     found = []
-    for index in checked_indexes(info.options.get("indexes", ()), info.name, info.fields):
+    declared = checked_indexes(info.options.get("indexes", ()), info.name, info.fields)
+    for index in (
+        *declared,
+        *checked_indexes(info.options.get("model_indexes", ()), info.name, {**info.fields, **extras}),
+    ):
         names = tuple(columns.get(name, name) for name in index.fields)
         for name in names:
             if name not in known:

@@ -37,6 +37,7 @@ from protean.write.restriction import refuse_to_cause, refuse_to_change
 from protean.write.storages import storage_of
 from protean.write.storing import Tracked, by_field, in_write_order, restored, tracked
 from protean.write.stream_storage import append, expected_ends
+from protean.write.swapping import with_room
 from protean.write.tables import table_of
 
 
@@ -226,7 +227,7 @@ class UnitOfWork:
 
     def _write(self, transaction: Transaction, changes: list[Change]) -> None:
         try:
-            transaction.rows.write(in_batches(changes))
+            transaction.rows.write(with_room(in_batches(changes)))
         except TakenError as error:
             raise by_field(error, {type(known.element) for known in self._tracked.values()}) from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from operator import eq, ge, gt, itemgetter, le, lt
 from typing import Any
@@ -74,6 +75,10 @@ class MemoryRows:
             self._session.spoil()
             raise
 
+    def next_number(self, table: Table) -> int:
+        given = [key for key in self._session.seen(table).rows[table.name] if isinstance(key, int)]
+        return self._session.next_number(f"{table.name}.{table.key}", above=max(given, default=0))
+
     def update_where(self, query: Query, table: Table, values: Row) -> int:
         checked_row(table, values, complete=False)
         matching = self._matching(query.where, table, writing=True)
@@ -99,7 +104,7 @@ class MemoryRows:
             key, stored = change.values[table.key], _stored(table, change.values)
             present = rows.get(key)
             if present is None:
-                self._put(table, key, {column.name: None for column in table.columns} | stored)
+                self._put(table, key, {column.name: column.default for column in table.columns} | stored)
             elif isinstance(change, Insert):
                 raise TakenError(table.name, [table.key])
             else:
@@ -219,5 +224,5 @@ def _column(table: Table, name: str) -> Column:
 
 
 def _refuse(column: Column, value: Any) -> None:
-    if (complaint := complaint_about(Column(column.name, column.type), value)) is not None:
+    if (complaint := complaint_about(replace(column, length=None, required=False), value)) is not None:
         raise ValidationError({column.name: [complaint]})

@@ -28,8 +28,8 @@ class Session:
             self._changes = self._store.begin_writing()
         return self._changes
 
-    def next_number(self, sequence: str) -> int:
-        return self._store.next_number(sequence)
+    def next_number(self, sequence: str, above: int = 0) -> int:
+        return self._store.next_number(sequence, above)
 
     def spoil(self) -> None:
         """Allow nothing but a rollback from here on."""

@@ -177,7 +177,7 @@ class Store:
         self.tables: set[str] = set()
         self._writer = threading.Lock()
         self._numbers = threading.Lock()
-        self._last = {"log": 0, "outbox": 0, "publications": 0}
+        self._last: dict[str, int] = defaultdict(int)
 
     def begin_writing(self) -> Contents:
         """Wait for the other writer, then see everything through an overlay of one's own."""
@@ -194,10 +194,10 @@ class Store:
         finally:
             self._writer.release()
 
-    def next_number(self, sequence: str) -> int:
+    def next_number(self, sequence: str, above: int = 0) -> int:
         """Numbers are not given back by a rollback, as in a database."""
         with self._numbers:
-            self._last[sequence] += 1
+            self._last[sequence] = max(self._last[sequence], above) + 1
             return self._last[sequence]
 
 

@@ -90,7 +90,7 @@ def _inserts(shape: Shape, columns: tuple[str, ...], first: Change) -> str:
 
 
 def _array(shape: Shape, column: str) -> str:
-    return _ARRAYS[shape.columns[column].type]
+    return "uuid[]" if shape.columns[column].native == "uuid" else _ARRAYS[shape.columns[column].type]
 
 
 def _kind(change: Change) -> tuple[object, ...]:

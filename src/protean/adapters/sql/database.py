@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import sqlalchemy as sa
 
 from protean.adapters.sql import fitness
 from protean.adapters.sql.engine import DEFAULT_TIMEOUTS, Engine, Timeouts
 from protean.adapters.sql.errors import translate
-from protean.adapters.sql.lacking import lacking
+from protean.adapters.sql.lacking import differing, lacking, missing
 from protean.adapters.sql.outbox import SqlOutbox
 from protean.adapters.sql.publications import SqlPublications
 from protean.adapters.sql.recovery import SqlRecovery
 from protean.adapters.sql.shadows import SqlShadows
 from protean.adapters.sql.shape import Shape
-from protean.adapters.sql.tables import with_users
+from protean.adapters.sql.tables import VERSION_TABLE, with_users
 from protean.adapters.sql.transaction import SqlTransaction
-from protean.exceptions import NotSupportedError
-from protean.ports.database import Lacking
+from protean.exceptions import ConfigurationError, NotSupportedError
+from protean.ports.database import Differing, Lacking, Missing
+from protean.ports.revisions import Revisions
 from protean.ports.rows import Table
 
 #: The advisory lock of setting up, one per database. Any number does that nobody else uses.
@@ -43,7 +45,7 @@ _CLOCK = "SELECT extract(epoch FROM clock_timestamp())"
 
 
 class SqlDatabase:
-    """`Database`, `Definitions` and `Fitness`, and on PostgreSQL `Sessions` too, over one bounded pool of connections.
+    """`Database`, `Definitions`, `Revisable`, `Fitness`, on PostgreSQL `Sessions` too, over one bounded pool.
 
     `uri` begins with postgresql:// or sqlite://. `application_name` is what `terminate` finds the sessions
     by. `schema`, PostgreSQL only, is where all tables are looked for and made. Raises ConfigurationError.
@@ -77,6 +79,11 @@ class SqlDatabase:
             wanted.create_all(connection, tables=missing, checkfirst=False)
         return [table.name for table in missing]
 
+    def missing(self, tables: Sequence[Table]) -> list[Missing]:
+        """See `Definitions`."""
+        with self._definitions(changing=False) as connection:
+            return missing(connection, with_users(tables))
+
     def lacking(self, tables: Sequence[Table]) -> list[Lacking]:
         """See `Definitions`."""
         with self._definitions(changing=False) as connection:
@@ -97,6 +104,19 @@ class SqlDatabase:
     def may_create(self) -> bool:
         return fitness.may_create(self._engine)
 
+    def differing(self, tables: Sequence[Table]) -> list[Differing]:
+        """See `Definitions`."""
+        with self._definitions(changing=False) as connection:
+            return differing(connection, with_users(tables))
+
+    def revisions(self, folder: Path) -> Revisions:
+        """See `Revisable`."""
+        try:
+            from protean.adapters.sql.revisions import SqlRevisions  # noqa: PLC0415  # alembic is an extra
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(f"{error.name} is not installed; pip install 'protean[revisions]'") from error
+        return SqlRevisions(self._engine, self._definitions, folder)
+
     def truncate(self, tables: Sequence[Table]) -> None:
         wanted = with_users(tables)
         with self._definitions() as connection:
@@ -111,6 +131,7 @@ class SqlDatabase:
     def drop(self, tables: Sequence[Table]) -> None:
         with self._definitions() as connection:
             with_users(tables).drop_all(connection)
+            connection.exec_driver_sql(f"DROP TABLE IF EXISTS {VERSION_TABLE}")
 
     def ping(self) -> None:
         self._engine.once("SELECT 1")

@@ -1,12 +1,53 @@
-"""Columns and indexes that tables of an earlier day lack, and the SQL that adds them."""
+"""Tables that are not there, and what tables of an earlier day lack or refuse; with the SQL that adds it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import sqlalchemy as sa
+from sqlalchemy.engine.interfaces import ReflectedColumn
 
-from protean.ports.database import Lacking
+from protean.ports.database import Differing, Lacking, Missing
+
+
+def missing(connection: sa.Connection, wanted: sa.MetaData) -> list[Missing]:
+    """Each table that does not exist, and what would make it."""
+    present = set(sa.inspect(connection).get_table_names())
+    found = []
+    for table in wanted.sorted_tables:
+        if table.name not in present:
+            made: list[sa.schema.ExecutableDDLElement] = [sa.schema.CreateTable(table)]
+            made += [sa.schema.CreateIndex(index) for index in _unindexed(table, set())]
+            lines = (" ".join(str(each.compile(dialect=connection.dialect)).split()) for each in made)
+            found.append(Missing(table.name, tuple(f"{line};" for line in lines)))
+    return found
+
+
+def differing(connection: sa.Connection, wanted: sa.MetaData) -> list[Differing]:
+    """Each column that refuses rows of today: too short, or required where null is written."""
+    columns = sa.inspect(connection).get_multi_columns()
+    found = []
+    for (_, name), present in sorted(columns.items(), key=lambda each: each[0][1]):
+        if name not in wanted.tables:
+            continue
+        declared = wanted.tables[name].columns
+        for column in present:
+            how = _refuses(column, declared.get(column["name"]))
+            if how:
+                found.append(Differing(name, column["name"], how))
+    return found
+
+
+def _refuses(present: ReflectedColumn, declared: sa.Column[object] | None) -> str:
+    required = not present["nullable"] and present.get("default") is None and not present.get("identity")
+    if declared is None:
+        return "is required, and nothing declares it: new rows are refused" if required else ""
+    if required and declared.nullable:
+        return "is required, and may be null as declared"
+    length, wanted = getattr(present["type"], "length", None), getattr(declared.type, "length", None)
+    if length is not None and isinstance(declared.type, sa.String) and (wanted is None or wanted > length):
+        return f"takes {length} characters, and {'any number' if wanted is None else wanted} as declared"
+    return ""
 
 
 def lacking(connection: sa.Connection, wanted: sa.MetaData) -> list[Lacking]:

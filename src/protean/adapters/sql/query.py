@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from protean.adapters.sql.shape import Shape
@@ -113,6 +114,6 @@ def _text_comparison(column: Column, lookup: Lookup, value: str, shape: Shape, v
 
 def refuse_value(column: Column, value: Any) -> None:
     """Raises ValidationError when the column could never hold the value."""
-    plain = column if column.length is None and not column.required else Column(column.name, column.type)
+    plain = replace(column, length=None, required=False) if column.length is not None or column.required else column
     if (complaint := complaint_about(plain, value)) is not None:
         raise ValidationError({column.name: [complaint]})

@@ -31,7 +31,11 @@ class Shape:
         self.get = f"{self.select} WHERE {self.key} = %s"
         self._statements: dict[tuple[object, ...], str] = {}
         out = _FROM_POSTGRESQL if engine.postgresql else _FROM_SQLITE
-        self._out = [(index, out[column.type]) for index, column in enumerate(table.columns) if column.type in out]
+        self._out = [
+            (index, str if engine.postgresql and column.native == "uuid" else out[column.type])
+            for index, column in enumerate(table.columns)
+            if column.type in out or (engine.postgresql and column.native == "uuid")
+        ]
         self._in = {
             column.name: convert
             for column in table.columns
@@ -129,6 +133,8 @@ class Shape:
 
     def placeholder(self, column: Column, *, array: bool = False) -> str:
         """`%s`; with a cast for what PostgreSQL would not make of a text by itself."""
+        if column.native == "uuid" and self.postgresql:
+            return "%s::uuid[]" if array else "%s::uuid"
         if column.type is ColumnType.JSON and self.postgresql:
             return "%s::jsonb[]" if array else "%s::jsonb"
         return "%s"

@@ -30,6 +30,9 @@ _HOT = {"fillfactor": 70, "autovacuum_vacuum_scale_factor": 0, "autovacuum_vacuu
 #: a new version fits beside the old one (HOT) and no index is touched. Small table, vacuumed often and fast.
 _VERY_HOT = {"fillfactor": 50, "autovacuum_vacuum_scale_factor": 0.02, "autovacuum_vacuum_threshold": 1_000}
 
+#: Which revisions a database has been through. Not Alembic's usual name: an application may have revisions of its own.
+VERSION_TABLE = "protean_revision"
+
 framework = sa.MetaData()
 
 
@@ -177,7 +180,8 @@ handlers = sa.Table(
     sa.Column("message_type", sa.Text(), primary_key=True),
     _text("database"),
     sa.Column("registered_at", _moment, nullable=False),
-    sa.Column("seen_at", _moment, nullable=False),
+    # With a default, so that the column can be added to the rows of an earlier day.
+    sa.Column("seen_at", _moment, nullable=False, server_default=_Clock()),
     sa.Column("start", sa.BigInteger(), nullable=False),
     sa.Column("floor", sa.BigInteger(), nullable=False),
     sa.Column("head", sa.BigInteger(), nullable=False),
@@ -322,18 +326,30 @@ def with_users(tables: Sequence[Table]) -> sa.MetaData:
 
 def _column(table: Table, column: Column) -> sa.Column[Any]:
     key = column.name == table.key
+    default = column.default
     return sa.Column(
         column.name,
         _type(column),
+        # What counts for the domain; the domain gives every row its key all the same.
+        *([sa.Identity(always=False)] if column.counted else []),
         primary_key=key,
         # Keys are given by the domain, never by the database.
-        autoincrement=False,
+        autoincrement="auto" if column.counted else False,
         nullable=not (key or column.required),
         unique=column.unique and not key,
+        # As text, which every type takes: an expression would have SQLite copy the whole table for a new column.
+        server_default=None if default is None else str(int(default) if isinstance(default, bool) else default),
     )
 
 
 def _type(column: Column) -> sa.types.TypeEngine[Any]:
+    if column.native == "uuid":
+        return _uuid
+    if column.digits is not None:
+        return sa.Text().with_variant(sa.Numeric(*column.digits), "postgresql")
+    if column.native:
+        narrow = sa.SmallInteger() if column.native == "smallint" else sa.Integer()
+        return sa.Integer().with_variant(narrow, "postgresql")
     if column.type in (ColumnType.STRING, ColumnType.TEXT):
         # Ordered by code point like Python: an index then serves prefixes, survives upgrades of the system's
         # language data, and pages by key come in the same order from every database.

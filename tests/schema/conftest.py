@@ -1,0 +1,3 @@
+from tests.support.stores import stored
+
+__all__ = ["stored"]
