@@ -239,7 +239,8 @@ def _described(each: _Expanding | _Contracting) -> str:
 
 def _altered(each: ops.AlterColumnOp) -> str:
     if each.modify_type is not None:
-        return f"becomes {each.modify_type} (from {each.existing_type})"
+        before, after = (str(kind).partition(" COLLATE")[0] for kind in (each.existing_type, each.modify_type))
+        return f"becomes {after} (from {before})"
     if _counts(each):
         return "is counted by the database"
     return "may be null" if each.modify_nullable else "is required, which every row must meet"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -26,6 +27,8 @@ from protean.ports.rows import Table
 
 #: The advisory lock of running revisions, one per database. Not the one of setting up, which this may wait for.
 _UPGRADE_LOCK = 0x70726F7465616F
+#: Seconds between two looks at whether another upgrade is over.
+_ASK_AGAIN = 0.2
 
 _FILE = "%(year)d%(month).2d%(day).2d_%(hour).2d%(minute).2d_%(slug)s_%(rev)s"
 _TEMPLATE = '''"""${message}
@@ -181,7 +184,7 @@ class SqlRevisions:
         try:
             with self._engine.sa.connect() as connection:
                 try:
-                    connection.exec_driver_sql(f"SELECT pg_advisory_lock({_UPGRADE_LOCK})")
+                    _lock(connection)
                     # Whoever waits for a table's lock has everybody else wait behind: better to give up, and try again.
                     connection.exec_driver_sql(_waiting(lock_timeout))
                     connection.exec_driver_sql("SET statement_timeout = 0")
@@ -246,6 +249,13 @@ class SqlRevisions:
                 "merge of two branches; let the `down_revision` of one be the other"
             )
         return script
+
+
+def _lock(connection: sa.Connection) -> None:
+    """Asked for again and again: an index that is built waits for all snapshots, also that of who waits in a statement."""
+    while not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_UPGRADE_LOCK})").scalar():
+        connection.commit()
+        time.sleep(_ASK_AGAIN)
 
 
 def _waiting(lock_timeout: float) -> str:
