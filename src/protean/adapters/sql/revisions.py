@@ -252,7 +252,7 @@ class SqlRevisions:
 
 
 def _lock(connection: sa.Connection) -> None:
-    """Asked for again and again: an index that is built waits for all snapshots, also that of who waits in a statement."""
+    """Asked for again and again: who waits in a statement holds a snapshot, and building an index waits for those."""
     while not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_UPGRADE_LOCK})").scalar():
         connection.commit()
         time.sleep(_ASK_AGAIN)
