@@ -29,6 +29,7 @@ from protean.message import Message
 from protean.ports.database import Database
 from protean.ports.query import Query
 from protean.ports.rebuilding import UnderWay
+from protean.ports.rows import Table
 from protean.write.conflicts import INFRASTRUCTURE
 from protean.write.context import ActiveDomain
 from protean.write.tables import table_of
@@ -70,7 +71,7 @@ class Rebuilder:
         self._projectors = _projectors(domain, projection)
         self._categories = sorted({category for spec in self._projectors for category in spec.categories})
         self._table = table_of(projection)
-        self._shadow = replace(self._table, name=shadow_name(self._table.name))
+        self._shadow = shadow_of(self._table)
         self._replaying = Replaying(domain, projection, self._projectors, self._table, self._shadow)
         self._began = time.monotonic()
         self._applied = 0
@@ -251,6 +252,13 @@ class Rebuilder:
             self._database.shadows.drop(self._shadow)
         except DatabaseError as error:
             logger.warning("The table %s is left over; the next rebuild drops it: %s", self._shadow.name, error)
+
+
+def shadow_of(table: Table) -> Table:
+    """The new table while it is filled. Its indexes have other names too: a database gives each name once."""
+    name = shadow_name(table.name)
+    indexes = (replace(index, name=f"{name[:50]}__{number}") for number, index in enumerate(table.indexes))
+    return replace(table, name=name, indexes=tuple(indexes))
 
 
 def shadow_name(table: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from protean.adapters.sql.session import Session
@@ -38,8 +39,11 @@ def wait_at_most(session: Session, seconds: float) -> None:
         session.fetch(_WAIT_AT_MOST, (f"{seconds * 1000:.0f}ms",))
 
 
-def exchange(session: Session, table: str, shadow: str, seconds: float) -> None:
-    """Drop `table` and give its name to `shadow`, and to the shadow's indexes those of its own."""
+def exchange(session: Session, table: str, shadow: str, declared: Mapping[str, str], seconds: float) -> None:
+    """Drop `table` and give its name to `shadow`, and to the shadow's indexes those of its own.
+
+    `declared` are the names for those of the shadow's indexes that the code declares.
+    """
     before, after = indexes(session, table), indexes(session, shadow)
     wait_at_most(session, seconds)
     session.send(f"DROP TABLE {quoted(table)}")
@@ -47,6 +51,7 @@ def exchange(session: Session, table: str, shadow: str, seconds: float) -> None:
     names = {index.shape: index.name for index in reversed(before)}
     for index in after:
         name = names.pop(index.shape, None) or index.name.replace(shadow, table, 1)
+        name = declared.get(index.name, name)
         if name != index.name:
             _rename(session, index, name, table)
 

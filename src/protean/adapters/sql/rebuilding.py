@@ -150,7 +150,8 @@ class SqlRebuilding:
         self._session.send(_FORGET, (stand_in,))
 
     def exchange(self, table: Table, shadow: Table, seconds: float) -> None:
-        exchange(self._session, table.name, shadow.name, seconds)
+        declared = {new.name: old.name for old, new in zip(table.indexes, shadow.indexes, strict=True)}
+        exchange(self._session, table.name, shadow.name, declared, seconds)
 
     def behind(self, interest: Interest) -> Behind:
         postgresql = self._session.postgresql
