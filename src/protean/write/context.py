@@ -16,7 +16,6 @@ from types import SimpleNamespace
 from typing import Any, Protocol
 
 from protean.clock import utc_now
-from protean.elements.payload import PayloadElement
 from protean.elements.registry import Registry
 from protean.exceptions import InvalidOperationError
 from protean.message import Message, NewMessage
@@ -68,7 +67,7 @@ class ActiveDomain(Protocol):
 
     def process(
         self,
-        command: PayloadElement,
+        command: Any,
         *,
         priority: int | None = None,
         asynchronous: bool | None = None,
