@@ -6,7 +6,7 @@ READY := .venv/.ready
 TESTERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: setup demo test lint types bench faults soak mutants docs clean help
+.PHONY: setup demo shop test lint types bench faults soak mutants docs clean help
 
 setup: $(READY) ## create .venv with everything in it
 
@@ -20,6 +20,9 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## the guide's story on real servers, in under 3 minutes (CUSTOMERS=2000 for a shorter one)
 	@$(BIN)/protean demo $(if $(CUSTOMERS),--customers $(CUSTOMERS))
 
+shop: $(READY) ## a day in examples/shop on real servers: 200 orders, some of them trouble (ORDERS=30 for a shorter one)
+	@cd examples/shop && ../../$(BIN)/python day.py --orders $(or $(ORDERS),200)
+
 test: $(READY) ## all tests, on servers the run starts itself (ARGS="-k lanes" for some of them)
 	@$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile $(ARGS)
 
@@ -29,7 +32,7 @@ lint: $(READY) ## style, formatting and the layer contracts
 	@$(BIN)/lint-imports
 
 types: $(READY) ## mypy --strict
-	@$(BIN)/mypy --strict src $(wildcard examples/my_app benchmarks)
+	@$(BIN)/mypy --strict src $(wildcard examples/my_app examples/shop/shop examples/shop/day.py examples/shop/web.py benchmarks)
 
 bench: $(READY) ## ours against raw drivers, measured in the same run (ARGS=--quick for a minute's worth)
 	@$(BIN)/python -m benchmarks $(ARGS)
