@@ -10,10 +10,14 @@ from shop.inventory.stock import CountStock
 from shop.ordering.order import CancelOrder, Order
 from shop.ordering.summary import OrdersOf, OrderSummary
 from shop.payments import acmepay
+from shop.payments.payment import RecordCapture
 from shop.sales import BestSellers
 
+from protean import UnitOfWork
 from protean.clock import utc_now
 from protean.exceptions import DuplicateCommandError, InvalidOperationError, ObjectNotFoundError, ValidationError
+from protean.ports.progress import FailureFilter
+from protean.server.dead_letters import DeadLetters
 from shop.domain import shop
 
 
@@ -65,6 +69,19 @@ def test_a_customer_may_think_better_of_it_until_the_order_is_paid(store: Store)
     assert (store.status("o2"), store.payment("o2"), store.shelf("mug")) == ("shipped", "captured", (4, 0))
     with pytest.raises(InvalidOperationError, match="order o2 is shipped and can only be sent back"):
         shop.process(CancelOrder(order_id="o2", reason="too few mugs"))
+
+
+@pytest.mark.parametrize("first", ["cancellation", "money"])
+def test_a_cancellation_and_the_money_may_cross_each_other_and_the_money_goes_back(store: Store, first: str) -> None:
+    """Neither the order nor the payment knows of the other's news when it is told its own."""
+    store.stock("mug", 5)
+    store.order("o1", "mug", card="silent")
+    news = [CancelOrder(order_id="o1", reason="too many mugs"), RecordCapture(order_id="o1")]
+    with UnitOfWork():
+        for command in news if first == "cancellation" else reversed(news):
+            shop.process(command)
+    assert (store.status("o1"), store.payment("o1"), store.shelf("mug")) == ("cancelled", "refunded", (5, 0))
+    assert DeadLetters(shop).count(FailureFilter()) == 0
 
 
 def test_an_order_sent_twice_under_one_key_is_placed_once(store: Store) -> None:
