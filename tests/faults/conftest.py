@@ -125,6 +125,7 @@ class Trial(Processes):
     folder: Path = field(kw_only=True)
     oracle: Oracle = field(kw_only=True)
     ledger: Ledger = field(kw_only=True, default_factory=Ledger)
+    ordered: int = field(kw_only=True, default=0)
 
     def start(self, *, workers: int = 1, servers: int = 1) -> None:
         """Start servers of so many workers each, and wait until all their processes are heard."""
@@ -155,17 +156,20 @@ class Trial(Processes):
             return set(broker.scan_iter("protean:*beat:*", count=1000))
 
     def order(self, *orders: str) -> None:
-        """Have processes kill themselves at these crash points, each once."""
-        carried_out = self.folder / "carried-out"
-        carried_out.mkdir(exist_ok=True)
-        for token in carried_out.iterdir():
-            token.unlink()
+        """Have processes kill themselves at these crash points, each once more, whatever was ordered before."""
+        self.ordered += 1
+        self.carried_out_in.mkdir()
         fresh = self.folder / "orders.new"
-        fresh.write_text(",".join(orders))
+        fresh.write_text(f"{self.ordered} {','.join(orders)}")
         fresh.replace(self.folder / "orders")
 
+    @property
+    def carried_out_in(self) -> Path:
+        """Where the last orders leave word: a place of their own, for a process may be slow to hear of them."""
+        return self.folder / f"carried-out-{self.ordered}"
+
     def carried_out(self) -> set[str]:
-        return {token.name for token in (self.folder / "carried-out").iterdir()}
+        return {token.name for token in self.carried_out_in.iterdir()}
 
     @contextmanager
     def load(self, *, rate: float = 40.0, limit: int | None = None) -> Iterator[Ledger]:

@@ -1,7 +1,8 @@
 """The things of the oracle as a module for real server processes, which can be told to kill themselves.
 
-What is in the file ORACLE_ORDERS goes for every process from then on, in the syntax of PROTEAN_CRASH_AT: so one
-server serves many crashes, and does not have to be started for each.
+What is in the file ORACLE_ORDERS goes for every process from then on: a number, which makes the same orders new ones,
+and orders in the syntax of PROTEAN_CRASH_AT. So one server serves many crashes, and does not have to be started for
+each.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def _follow(orders: Path) -> None:
     while True:
         given = orders.read_text() if orders.exists() else ""
         if given != followed:
-            crash.arm(given, orders.parent / "carried-out")
+            number, _, text = given.partition(" ")
+            crash.arm(text, orders.parent / f"carried-out-{number}")
             followed = given
         time.sleep(LOOK_INTERVAL)
 
