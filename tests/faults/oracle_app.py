@@ -17,7 +17,7 @@ from tests.support.things import build_things
 
 from protean import crash
 from protean.deliver import housekeeping
-from protean.server import supervisor
+from protean.server import child
 
 #: Seconds between looks at the orders.
 LOOK_INTERVAL = 0.05
@@ -26,7 +26,7 @@ LOOK_INTERVAL = 0.05
 housekeeping.SWEEP_INTERVAL = 0.5
 housekeeping.BATCH = 5
 # Tests kill one process after the other: each time it counts as the first, or the pauses would grow to half a minute.
-supervisor.HEALTHY_AFTER = 1.0
+child.HEALTHY_AFTER = 1.0
 
 domain = build_things(json.loads(os.environ["ORACLE_CONFIG"])).domain
 
