@@ -73,7 +73,7 @@ def test_every_command_refuses_a_domain_that_is_not_there(runner: CliRunner, com
         (["dlq", "replay", "--timeout=-1"], "-1"),
         (["lanes", "status", "--jason"], "--jason"),
         (["lanes", "stats"], "Did you mean 'status'?"),
-        (["servr"], "Did you mean 'server'?"),
+        (["servr"], "Did you mean 'server'"),
     ],
     ids=" ".join,
 )

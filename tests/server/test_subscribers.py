@@ -14,12 +14,12 @@ from redis import Redis
 from tests.server.conftest import wait_for
 
 from protean import Domain, current_domain, current_message, handle
-from protean.cli.lane_report import lane_reports
 from protean.fields import Identifier, Integer
 from protean.handle.foreign import entry_message_id
 from protean.ports.progress import FailureFilter, FailureState
 from protean.server.dead_letters import DeadLetters
 from protean.server.engine import Engine
+from protean.server.lane_report import lane_reports
 from protean.server.recovering import Recovering
 
 

@@ -38,6 +38,11 @@ COMMANDS: Final[Mapping[str, Listed]] = {
         LOOKING,
         "Check configuration, databases, brokers, clocks and lanes, and say what to do about what is wrong.",
     ),
+    "observatory": Listed(
+        "observatory",
+        LOOKING,
+        "Serve the Observatory: what is on its way, how fast, what failed, and what to do about it.",
+    ),
     "lanes": Listed("lanes", LOOKING, "See what is on its way, lane by lane."),
     "outbox": Listed("outbox", LOOKING, "See what was committed and is on its way to the broker, and send it again."),
     "projection": Listed("projection", LOOKING, "See how far projections are, and make them anew from the log."),

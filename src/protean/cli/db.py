@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from protean.cli.grammar import FAILED, DomainOption, JsonOption, YesOption, confirm, examples, group
-from protean.cli.opening import opened, reading
+from protean.cli.opening import opened
 from protean.cli.output import Table as Shown
 from protean.cli.output import plain, say, show, show_json
 from protean.domain import Domain
@@ -18,6 +18,7 @@ from protean.exceptions import ConfigurationError, DatabaseError, DatabaseUnavai
 from protean.ports.database import Database, Differing, Lacking, Missing
 from protean.ports.query import Query
 from protean.ports.rows import Column, ColumnType, Table
+from protean.server.asking import reading
 from protean.server.lacking import described, differing_of, lacking_of, missing_of
 from protean.wording import counted
 
@@ -44,6 +45,8 @@ OWN_TABLES = {
     "command_results": "command_id",
     "rebuilds": "projection",
     "timeouts": "process",
+    "pauses": "handler",
+    "operations": "id",
 }
 
 

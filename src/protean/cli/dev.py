@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from protean.cli.grammar import DomainOption, command, examples
-from protean.cli.opening import opened, providers_of
+from protean.cli.opening import opened
 from protean.cli.output import say
 from protean.cli.server import Level
 from protean.cli.serving import LogLevel, Served, planned, serve
@@ -13,6 +13,7 @@ from protean.config import masked
 from protean.domain import Domain
 from protean.domain.connections import HOME
 from protean.domain.embedded import embedded_servers
+from protean.server.asking import providers_of
 from protean.server.output import log_to_console
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from enum import StrEnum
 from typing import Annotated
 
@@ -25,11 +24,13 @@ from protean.cli.failures import (
     table_of_groups,
 )
 from protean.cli.grammar import (
+    ByOption,
     DomainOption,
     HandlerOption,
     JsonOption,
     StreamOption,
     YesOption,
+    account,
     between,
     confirm,
     examples,
@@ -87,14 +88,6 @@ HistoryOption = Annotated[
 TimeoutOption = Annotated[
     float, typer.Option("--timeout", callback=between(0), help="Seconds to wait for the engine's result.")
 ]
-ByOption = Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides this; by default the account's name.")]
-
-
-def _account() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may run under a number that has no name
-        return "unknown"
 
 
 @app.command(
@@ -192,7 +185,7 @@ def replay(
     with opened(domain) as loaded:
         require_servers(loaded)
         meant = chosen(loaded, Choice("replay", message_ids or (), handler, stream, group_id))
-        acting.replay(loaded, meant, by or _account(), timeout, yes=yes, as_json=as_json)
+        acting.replay(loaded, meant, by or account(), timeout, yes=yes, as_json=as_json)
 
 
 @app.command("replay-all", epilog=examples("protean dlq replay-all", "protean dlq replay-all --yes --timeout 600"))
@@ -207,7 +200,7 @@ def replay_all(
     """Let handlers try every dead letter again; as `replay` otherwise."""
     with opened(domain) as loaded:
         require_servers(loaded)
-        acting.replay(loaded, all_dead(loaded), by or _account(), timeout, yes=yes, as_json=as_json)
+        acting.replay(loaded, all_dead(loaded), by or account(), timeout, yes=yes, as_json=as_json)
 
 
 @app.command(
@@ -238,7 +231,7 @@ def discard(
     with opened(domain) as loaded:
         require_servers(loaded)
         meant = chosen(loaded, Choice("discard", message_ids or (), handler, stream, group_id))
-        acting.discard(loaded, meant, by or _account(), reason, timeout, yes=yes, as_json=as_json)
+        acting.discard(loaded, meant, by or account(), reason, timeout, yes=yes, as_json=as_json)
 
 
 @app.command(

@@ -9,13 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from protean.cli.grammar import DomainOption, JsonOption, between, examples, group
-from protean.cli.opening import opened, providers_of, require_durable
+from protean.cli.opening import opened, require_durable
 from protean.cli.outbox import since_when
 from protean.cli.output import Table, say, show, show_json
 from protean.clock import utc_now
 from protean.domain import Domain
 from protean.exceptions import ConfigurationError
 from protean.message import Message
+from protean.server.asking import providers_of
 from protean.wording import counted
 
 app = group("Read what happened: a stream, the log, or everything that one thing has caused.")

@@ -5,6 +5,7 @@ Help is laid out as plain text, the same on a terminal and in a pipe: rich's box
 
 from __future__ import annotations
 
+import getpass
 import io
 import sys
 import traceback
@@ -38,6 +39,9 @@ HandlerOption = Annotated[str | None, typer.Option("--handler", metavar="NAME", 
 StreamOption = Annotated[
     str | None, typer.Option("--stream", metavar="STREAM", help="Only of this lane's stream, as `customer:backfill`.")
 ]
+
+
+ByOption = Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides this; by default the account's name.")]
 
 
 class Application(TyperGroup):
@@ -108,6 +112,14 @@ def command(function: Callable[..., None], *, epilog: str, short_help: str | Non
 def examples(*lines: str) -> str:
     """An epilog of examples, one a line. The backspace keeps help from rewrapping them."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def account() -> str:
+    """The name of who runs this command, for records."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        return "unknown"
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -12,10 +12,11 @@ import typer
 
 from protean.cli.doctor import doctor
 from protean.cli.grammar import DomainOption, JsonOption, examples, group
-from protean.cli.lane_report import LaneReport, lane_reports
 from protean.cli.opening import opened, require_servers
 from protean.cli.output import Table, age, drawn, plain, say, show, show_json
+from protean.cli.pausing import pause, resume
 from protean.domain import Domain
+from protean.server.lane_report import LaneReport, lane_reports
 from protean.server.unpublished import unpublished
 from protean.wording import counted
 
@@ -82,6 +83,13 @@ app.command(
         "protean lanes doctor --json || page-somebody",
     )
 )(doctor)
+app.command(
+    epilog=examples(
+        'protean lanes pause CustomerProjector --reason="the mail server is down" --minutes=30',
+        'protean lanes pause CustomerProjector --lane=primary --reason="wrong code" --yes',
+    )
+)(pause)
+app.command(epilog=examples("protean lanes resume CustomerProjector --lane=primary"))(resume)
 
 
 def as_table(reports: Sequence[LaneReport]) -> Table:
@@ -116,6 +124,12 @@ def notes(domain: Domain, reports: Sequence[LaneReport]) -> list[str]:
             continue
         if report.given_up:
             found.append(f"{report.stream}: the relay gave up on {counted(report.given_up, 'row')} of the outbox")
+        found += [
+            f"{each.handler} is paused on {report.stream} until {each.paused.expires_at:%H:%M:%S} UTC by "
+            f"{each.paused.actor}: {each.paused.reason}"
+            for each in report.groups
+            if each.paused is not None
+        ]
         found += [
             f"{each.handler} has no group on {report.stream}: restart the engine, it makes one at its start"
             for each in report.groups

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from protean.config.loader import NAMES, PARENTS
 from protean.domain import Domain
 from protean.exceptions import ConfigurationError, ProteanError
-from protean.ports.database import Transaction
+from protean.server.asking import providers_of
 from protean.server.loading import load_domain
 
 
@@ -32,11 +32,6 @@ def opened(path: str) -> Iterator[Domain]:
         yield domain
     finally:
         domain.close()
-
-
-def providers_of(domain: Domain) -> list[str]:
-    """The databases that aggregates or projections of the domain are kept in."""
-    return sorted(name for name, tables in domain.tables.items() if tables)
 
 
 def require_servers(domain: Domain) -> None:
@@ -64,16 +59,6 @@ def _where_looked(domain: Domain) -> str:
     if domain.config.source is not None or domain.config.model_fields_set:
         return ""
     return f". No {' or '.join(NAMES[:2])} was found in {domain.config.root} or the {PARENTS} folders above it"
-
-
-@contextmanager
-def reading(domain: Domain, provider: str) -> Iterator[Transaction]:
-    """A transaction that leaves nothing behind."""
-    transaction = domain.database(provider).transaction()
-    try:
-        yield transaction
-    finally:
-        transaction.rollback()
 
 
 def _where(error: BaseException) -> str:

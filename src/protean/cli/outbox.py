@@ -13,7 +13,7 @@ import typer
 
 from protean.cli.failures import duration
 from protean.cli.grammar import DomainOption, HandlerOption, JsonOption, YesOption, confirm, examples, group
-from protean.cli.opening import opened, providers_of, require_servers
+from protean.cli.opening import opened, require_servers
 from protean.cli.output import Table, age, say, show, show_json
 from protean.clock import utc_now
 from protean.deliver.housekeeping import BATCH, Swept
@@ -23,6 +23,7 @@ from protean.domain import Domain
 from protean.exceptions import ConfigurationError
 from protean.ports.outbox import OutboxCount
 from protean.ports.recovery import Interest
+from protean.server.asking import providers_of
 from protean.server.recovering import Recovering, interests_of
 from protean.server.unpublished import unpublished
 from protean.wording import counted

@@ -8,12 +8,13 @@ import sys
 from dataclasses import dataclass
 from enum import StrEnum
 
-from protean.cli.opening import providers_of, require_servers
+from protean.cli.opening import require_servers
 from protean.deliver.gate import SLOTS
 from protean.deliver.lanes import Lane
 from protean.domain import Domain
 from protean.exceptions import ConfigurationError
 from protean.server.alone import told_of
+from protean.server.asking import providers_of
 from protean.server.assembly import SLOTS_PER_PROCESS, Role
 from protean.server.engine import Engine
 from protean.server.process import SWITCH_INTERVAL, stop_on_signals

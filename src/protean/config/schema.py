@@ -201,6 +201,18 @@ class EventStoreConfig(Section):
     )
 
 
+class ObservatoryConfig(Section):
+    """`[observatory]`: what is kept for those who watch."""
+
+    history: float = Field(
+        default=24.0,
+        ge=0,
+        le=24 * 31,
+        allow_inf_nan=False,
+        description="Hours for which each minute's latencies are kept on the broker; 0: only while somebody watches.",
+    )
+
+
 class DatabaseConfig(Section):
     """`[databases.<name>]`. The provider may be left out where the URI shows it."""
 
@@ -296,6 +308,7 @@ class Config(Section):
     outbox: OutboxConfig = _section()
     context: ContextConfig = _section()
     event_store: EventStoreConfig = _section()
+    observatory: ObservatoryConfig = _section()
     databases: dict[str, DatabaseConfig] = Field(
         default_factory=dict, validate_default=True, description="By name; `default` is always there."
     )

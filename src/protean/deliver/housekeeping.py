@@ -38,6 +38,7 @@ class Retention:
     inbox: timedelta = timedelta(hours=24)
     keys: timedelta = timedelta(days=7)
     results: timedelta = timedelta(days=7)
+    operations: timedelta = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,12 @@ class Swept:
     keys: int = 0
     results: int = 0
     failures: int = 0
+    operations: int = 0
     raised: int = 0
 
     @property
     def rows(self) -> int:
-        return self.outbox + self.inbox + self.keys + self.results + self.failures
+        return self.outbox + self.inbox + self.keys + self.results + self.failures + self.operations
 
 
 class Housekeeping:
@@ -110,6 +112,7 @@ class Housekeeping:
             keys=self._in_batches(stopping, lambda: self._prune_keys(now - self._retention.keys)),
             results=self._in_batches(stopping, lambda: self._prune_results(now - self._retention.results)),
             failures=self._in_batches(stopping, lambda: self._prune_failures(now - FAILURE_RETENTION)),
+            operations=self._in_batches(stopping, lambda: self._prune_operations(now - self._retention.operations)),
             raised=self._keeper.raise_floors(stopping) if self._keeper is not None else 0,
         )
 
@@ -124,6 +127,15 @@ class Housekeeping:
             crash.point("cleanup.mid")
             stopping.wait(REST)
         return total
+
+    def _prune_operations(self, started_before: datetime) -> int:
+        transaction = self._database.transaction()
+        try:
+            pruned = transaction.control.prune(started_before, BATCH)
+            transaction.commit()
+        finally:
+            transaction.rollback()
+        return pruned
 
     def _prune_failures(self, archived_before: datetime) -> int:
         """An archived failure is due since it was archived."""

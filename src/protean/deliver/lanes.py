@@ -37,6 +37,10 @@ class Lanes:
         stream = f"{self.stream_prefix}{category}"
         return f"{stream}:{self.backfill_suffix}" if lane is Lane.BACKFILL else stream
 
+    def stream_of(self, category: str, priority: int) -> str:
+        """The stream that a message of that category and priority takes."""
+        return self.stream(category, self.lane_of(priority))
+
     def claim(self, broker: str, lane: Lane) -> Claim:
         """The outbox rows that the relay of this lane takes."""
         if not self.enabled:

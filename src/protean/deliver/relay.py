@@ -24,6 +24,7 @@ from protean.deliver.gate import GateSlot, Passage
 from protean.exceptions import BrokerError, BrokerUnavailableError, DatabaseError
 from protean.ports.broker import BEHIND, Publisher
 from protean.ports.outbox import Claim, Outbox, OutboxBatch, OutboxRow
+from protean.ports.signals import SILENCE, Signals
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ class Relay:
         settings: RelaySettings = RelaySettings(),
         slot: GateSlot | None = None,
         passage: Passage | None = None,
+        signals: Signals = SILENCE,
     ) -> None:
         self._outbox = outbox
         self._publisher = publisher
@@ -82,6 +84,7 @@ class Relay:
         self._settings = settings
         self._slot = slot
         self._passage = passage
+        self._signals = signals
         self._bell = threading.Event()
         self._backoff = 0.0
         self._standby = False
@@ -181,7 +184,9 @@ class Relay:
             batch.published([row.id for row in batch.rows if row.id not in refused], counted)
             if routed:
                 crash.point("relay.marked")
-            return len(batch.rows)
+        if self._signals.tracing:
+            self._signals.published([each for each in routed if each[0].id not in refused])
+        return len(batch.rows)
 
     def _publish(self, batch: OutboxBatch, routed: Sequence[tuple[OutboxRow, str]]) -> tuple[set[int], int | None]:
         """Publish all rows in one go, or, if the broker refuses something, one by one.
@@ -205,13 +210,15 @@ class Relay:
             return set(), counted
         refused: set[int] = set()
         counts: list[int] = []
-        for (row, _), entry in zip(routed, entries, strict=True):
+        for (row, stream), entry in zip(routed, entries, strict=True):
             try:
                 counts.append(self._publisher.publish([entry], batch.tally))
             except BrokerUnavailableError:
                 raise
             except BrokerError as error:
                 refused.add(row.id)
+                if self._signals.tracing:
+                    self._signals.refused(row, stream, str(error))
                 batch.refused(row.id, str(error), self._next_attempt(row))
                 logger.error(  # noqa: TRY400  # the broker's text says it all
                     "The broker refused message %s (attempt %d of %d): %s",

@@ -19,6 +19,7 @@ from protean.exceptions import BrokerError, DatabaseError, GroupMissingError
 from protean.ports.broker import Entry, Presence, Subscriber
 from protean.ports.handling import Delivery, Execute, Outcome, Verdict
 from protean.ports.progress import Failure, FailureState
+from protean.ports.signals import SILENCE, Signals
 from protean.wording import counted
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,10 @@ def _always() -> bool:
 
 def _ready() -> float:
     return 0.0
+
+
+def _unpaused() -> str | None:
+    return None
 
 
 def _unheard(_why: str) -> None:
@@ -89,7 +94,8 @@ class Subscription:
     `bury` writes the dead letter of a failure. `bereave` is told the name of a dead
     consumer before its entries are taken over. `heard` tells whether this process's own sign of life reaches the
     broker; while it does not, the absence of others proves little. `rests_for` tells for
-    how many seconds nothing may be handed over, because the handler's breaker is open. `lost` is told why the broker
+    how many seconds nothing may be handed over, because the handler's breaker is open; `paused` why nothing may be
+    read or handed over, because somebody has said so. `lost` is told why the broker
     must have lost something; `late`, where no group could be made yet, why its handler may have missed something. A
     primary lane has a `slot` of the lane gate and closes it while it has work; a backfill lane has a `passage` through
     the gate.
@@ -106,11 +112,13 @@ class Subscription:
         bereave: Callable[[str], None],
         heard: Callable[[], bool] = _always,
         rests_for: Callable[[], float] = _ready,
+        paused: Callable[[], str | None] = _unpaused,
         lost: Callable[[str], None] = _unheard,
         slot: GateSlot | None = None,
         passage: Passage | None = None,
         late: Callable[[str], None] | None = None,
         settings: SubscriptionSettings = SubscriptionSettings(),
+        signals: Signals = SILENCE,
     ) -> None:
         self.route = route
         self._broker = broker
@@ -120,10 +128,12 @@ class Subscription:
         self._bereave = bereave
         self._heard = heard
         self._rests_for = rests_for
+        self._paused = paused
         self._lost = lost
         self._slot = slot
         self._passage = passage
         self._settings = settings
+        self._signals = signals
         self._hand: deque[Delivery] = deque()
         self._last_read_was_full = False
         self._gathering = False
@@ -219,6 +229,9 @@ class Subscription:
             self._late(f"the group {self.route.handler} on {self.route.stream} {MADE_LATE}")
 
     def _round(self, stopping: threading.Event) -> None:
+        if (why := self._paused()) is not None:
+            self._stand_aside(BREAKER_LOOK, stopping, why)
+            return
         if self._outdated:
             self._outdated = False
             self._hand.clear()
@@ -294,8 +307,10 @@ class Subscription:
         """Hand over what is in hand, acknowledging as it gets done."""
         crash.point("sub.read")
         while self._hand:
+            if self._paused() is not None:
+                return
             if (seconds := self._rests_for()) > 0.0:
-                self._stand_aside(seconds, stopping)
+                self._stand_aside(seconds, stopping, "waits for the breaker of its handler")
                 return
             if self._slot is not None:
                 self._slot.close()
@@ -311,11 +326,11 @@ class Subscription:
                 self._settle(outcomes)
             self._busy_since = None
 
-    def _stand_aside(self, seconds: float, stopping: threading.Event) -> None:
-        """The handler's breaker is open: what is in hand stays pending, and backfill need not wait for it."""
+    def _stand_aside(self, seconds: float, stopping: threading.Event, why: str) -> None:
+        """What is in hand stays pending, and backfill need not wait for it."""
         if self._slot is not None:
             self._slot.open()
-        self._waiting = Activity(State.WAITING, time.monotonic(), "waits for the breaker of its handler")
+        self._waiting = Activity(State.WAITING, time.monotonic(), why)
         stopping.wait(min(seconds, BREAKER_LOOK))
 
     def _offered(self) -> tuple[Delivery, ...]:
@@ -338,6 +353,8 @@ class Subscription:
         settled = [self._hand[index].entry_id for index in range(len(outcomes))]
         self._broker.ack(self.route.stream, self.route.handler, settled, trim=self._settings.trims)
         crash.point("sub.acked")
+        if self._signals.tracing:
+            self._signals.settled(self.route.handler, self.route.stream, outcomes)
         self._inherited = max(0, self._inherited - len(outcomes))
         for outcome in outcomes:
             self._hand.popleft()

@@ -36,6 +36,7 @@ from protean.ports.broker import Broker
 from protean.ports.database import Database, Sessions
 from protean.ports.handling import Execute
 from protean.ports.rows import Table
+from protean.ports.signals import SILENCE, Signals
 from protean.write.asynchronous import accept
 from protean.write.commands import process
 from protean.write.context import active
@@ -78,6 +79,8 @@ class Domain(Declarations, Bulk, Reacting, ReadingMethods, Histories):
         self._connections = Connections(
             lambda: self.config, self.consumer, lambda provider: self.tables.get(provider, [])
         )
+        #: Where handlers' transactions say what they have done; a server's process listens.
+        self.signals: Signals = SILENCE
         self._executors: dict[str, list[Execute]] = {}
         self._inline = InlineDelivery(self._inline_executors, self.database, self._retry_inline)
 

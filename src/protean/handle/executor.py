@@ -131,7 +131,11 @@ class Executor:
             known.append(None if isinstance(read, Message) else read)
             if isinstance(read, Message):
                 items.append((delivery, read))
-        handled = iter(self._handle(items, handling, grouped, go_on) if items else ())
+        settled_items = self._handle(items, handling, grouped, go_on) if items else []
+        if self._domain.signals.tracing:
+            about = zip(settled_items, items, strict=False)
+            settled_items = [replace(outcome, message=message) for outcome, (_, message) in about]
+        handled = iter(settled_items)
         outcomes: list[Outcome] = []
         for outcome in known:
             settled = outcome or next(handled, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ class _Underway(threading.local):
     """What the transaction of this thread has called the handler with; None: it is somebody else's."""
 
     messages: list[Message] | None = None
+    calls: list[tuple[Message, float]] | None = None  # with the seconds each took, for those who want to know
 
 
 class Invocation:
@@ -70,6 +72,8 @@ class Invocation:
         """
         messages = self._transaction.messages = list[Message]()
         committing = False
+        signals = self._domain.signals
+        calls = self._transaction.calls = list[tuple[Message, float]]() if signals.wanted else None
         try:
             with UnitOfWork(self._domain) as unit:
                 yield unit
@@ -85,8 +89,11 @@ class Invocation:
             if not committing or not messages:
                 raise
             raise HandlerFailed(messages[-1], error) from error
+        else:
+            if calls:
+                signals.completed(self._handler.name, calls)
         finally:
-            self._transaction.messages = None
+            self._transaction.messages = self._transaction.calls = None
 
     def wants(self, message_type: str) -> bool:
         """Whether the handler has a method for that type; otherwise the message costs it nothing."""
@@ -108,6 +115,10 @@ class Invocation:
         return True
 
     def _run(self, unit: UnitOfWork, method: Method, message: Message) -> None:
+        signals = self._domain.signals
+        if signals.tracing:
+            signals.started(self._handler.name, message)
+        began = time.perf_counter()
         with caused_by(cause_of(message), message.priority), active(self._domain):
             underway.begin(self._handler.name, message.id)
             try:
@@ -117,9 +128,12 @@ class Invocation:
             except (*INFRASTRUCTURE, *CONFLICTS, KeyboardInterrupt):
                 raise  # not the handler's doing
             except BaseException as error:  # a handler that exits or is cancelled has failed as well
+                signals.failed(self._handler.name, message, time.perf_counter() - began, error)
                 raise HandlerFailed(message, error) from error
             finally:
                 underway.end()
+        if self._transaction.calls is not None:
+            self._transaction.calls.append((message, time.perf_counter() - began))
 
     def _act(self, unit: UnitOfWork, method: Method, message: Message) -> None:
         if self._handler.kind is ElementKind.SUBSCRIBER:

@@ -13,6 +13,7 @@ from protean.exceptions import BrokerError, DatabaseError, DatabaseUnavailableEr
 from protean.handle.executor import Executor
 from protean.ports.database import Database
 from protean.ports.progress import Failure, FailureFilter, FailureState
+from protean.ports.signals import SILENCE, Signals
 from protean.rounds import Rounds
 from protean.wording import counted
 
@@ -27,14 +28,20 @@ LEASE = 30.0
 TURN = 20
 
 
-def _at_once(_stopping: threading.Event) -> None:
+def at_once(_stopping: threading.Event) -> None:
     """Production's retries wait for nobody."""
+
+
+def unpaused(_handler: str) -> bool:
+    """Nobody has said that a handler must rest."""
+    return False
 
 
 class Retrier:
     """Serves one lane, or with None whatever there is.
 
-    `yield_to_production` is called before each retry; `bury` with a failure that was its last.
+    `yield_to_production` is called before each retry, `bury` with a failure that was its last; `paused` tells of a
+    handler whether it must rest.
     """
 
     def __init__(
@@ -43,13 +50,18 @@ class Retrier:
         lane: str | None,
         executors: Mapping[str, Executor],
         bury: Callable[[Failure], None],
-        yield_to_production: Callable[[threading.Event], None] = _at_once,
+        *,
+        yield_to_production: Callable[[threading.Event], None] = at_once,
+        signals: Signals = SILENCE,
+        paused: Callable[[str], bool] = unpaused,
     ) -> None:
         self._database = database
         self._executors = executors
         self._which = FailureFilter(lane=lane, state=FailureState.WAITING)
         self._bury = bury
         self._yield = yield_to_production
+        self._signals = signals
+        self._paused = paused
         self._interrupted: Failure | None = None
         self._waits = False
         self._tried = 0
@@ -98,7 +110,8 @@ class Retrier:
         """
         self._yield(stopping)
         self._give_back()
-        ready = tuple(sorted(name for name in handlers if not self._executors[name].rests_for()))
+        able = (name for name in handlers if not self._executors[name].rests_for() and not self._paused(name))
+        ready = tuple(sorted(able))
         claimed = self._claim(ready) if ready else []
         for failure in claimed:
             self._retry(failure)
@@ -134,6 +147,8 @@ class Retrier:
             self._interrupted = failure
             raise
         self._report(failure, left)
+        if self._signals.tracing:
+            self._signals.retried(failure, left)
         if left is not None and left.state is FailureState.DEAD:
             self._bury(left)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
+from protean.ports.observation import Observation
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -241,7 +243,9 @@ class DeadLetters(Protocol):
         ...
 
 
-class Broker(Publisher, Tallies, Feed, Subscriber, Presence, Doorbell, Inspection, Upkeep, DeadLetters, Protocol):
+class Broker(
+    Publisher, Tallies, Feed, Subscriber, Presence, Doorbell, Inspection, Upkeep, DeadLetters, Observation, Protocol
+):
     """All of a broker, for the composition root. Users of it ask for the part they need."""
 
     def ping(self) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from protean.ports.command_results import CommandResults
+from protean.ports.control import Control
 from protean.ports.idempotency import IdempotencyKeys
 from protean.ports.log import Log
 from protean.ports.outbox import Outbox
@@ -61,6 +62,9 @@ class Transaction(Protocol):
 
     @property
     def publications(self) -> Publishing: ...
+
+    @property
+    def control(self) -> Control: ...
 
     def commit(self) -> None:
         """Make it durable. When this raises DatabaseUnavailableError the outcome is unknown."""

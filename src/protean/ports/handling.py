@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from protean.message import Message
 from protean.ports.progress import Failure
 
 
@@ -37,7 +38,8 @@ class Outcome:
     """What became of one delivery. Every verdict is durable, so every one may be acknowledged.
 
     `failure` is the one recorded for it: its own or, of a blocked one, that of an earlier message found on the
-    way. `applied` is how many messages' handlers ran: 0 for a duplicate, more than 1 when it closed a gap.
+    way. `applied` is how many messages' handlers ran: 0 for a duplicate, more than 1 when it closed a gap. `message`
+    is what was delivered, for those who watch; None unless somebody does.
     """
 
     verdict: Verdict
@@ -45,6 +47,7 @@ class Outcome:
     message_type: str
     failure: Failure | None = None
     applied: int = 0
+    message: Message | None = None
 
 
 class Execute(Protocol):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 from protean import codec
 from protean.deliver.dead_letters import Undertaker
 from protean.deliver.doorbell import bell_name
 from protean.deliver.gate import GateSlot, LaneGate, Passage
-from protean.deliver.housekeeping import Housekeeping
 from protean.deliver.lanes import Lane
-from protean.deliver.lookout import Lookout
 from protean.deliver.publishing import PublishingRelay
 from protean.deliver.relay import Relay, RelaySettings
 from protean.deliver.subscription import GATHER, LaneRoute, Subscription, SubscriptionSettings
@@ -23,12 +23,16 @@ from protean.elements.handlers import HandlerSpec
 from protean.exceptions import ConfigurationError
 from protean.handle.breaker import Breaker, BreakerSettings
 from protean.handle.executor import Executor
-from protean.handle.retrier import Retrier
+from protean.handle.retrier import Retrier, at_once
 from protean.handle.timekeeper import Timekeeper
 from protean.ports.outbox import OutboxRow
 from protean.ports.progress import Failure
+from protean.rounds import Rounds
+from protean.server.asking import reading
 from protean.server.backlog import BacklogWatch
+from protean.server.control import control_provider
 from protean.server.foreign import ForeignStreams, Surroundings
+from protean.server.pausing import Pauses
 from protean.server.publishing import PublishingRelays
 from protean.server.recovering import Recovering
 from protean.server.retired import RetiredLanes, drains
@@ -37,6 +41,14 @@ from protean.server.retired import RetiredLanes, drains
 SLOTS_PER_PROCESS = 128
 
 Run = Callable[[threading.Event], None]
+
+
+class InRounds(Protocol):
+    """What works in rounds on a thread of its own, and remembers how the last has ended."""
+
+    rounds: Rounds
+
+    def run(self, stopping: threading.Event) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +102,9 @@ class Assembly:
         #: By the name of their thread.
         self.subscriptions: dict[str, Subscription] = {}
         self.occupied: dict[str, Subscription | Relay | PublishingRelay] = {}
-        self.in_rounds: dict[str, Housekeeping | Lookout | Retrier | Timekeeper] = {}
+        self.in_rounds: dict[str, InRounds] = {}
+        #: What somebody has said must rest.
+        self.pauses = Pauses(lambda: reading(domain, control_provider(domain)))
         #: Whether this process's own sign of life reaches the broker.
         self.heard: Callable[[], bool] = lambda: True
         breaker = domain.config.server.breaker
@@ -105,7 +119,8 @@ class Assembly:
         publishing = len(self._domain.lanes.in_use) + 3 if Lane.PRIMARY in self.lanes else 0
         handling = (len(self.subscribed) + len(self.providers)) * len(self.lanes)  # subscriptions, retries
         handling += len(self.foreign.subscribers) + len(self.publishing)
-        return handling + publishing * len(self.providers) + 4  # dead letters, lanes of the past, the probe, the vigil
+        # dead letters, lanes of the past, the probe, the vigil, pauses
+        return handling + publishing * len(self.providers) + 5
 
     def threads(self) -> Iterator[tuple[str, Run]]:
         """Everything to run, by a name for people; each gets the event that stops it."""
@@ -122,7 +137,9 @@ class Assembly:
             yield from self._housekeeping()
         for lane in self.lanes:
             yield from self._lane(lane)
-        around = Surroundings(self._consumer, self._breakers, self._bury, self._terminate_sessions, self.heard)
+        around = Surroundings(
+            self._consumer, self._breakers, self._bury, self._terminate_sessions, self.heard, self._paused
+        )
         for name, run in self.foreign.threads(around):
             if name in self.foreign.subscriptions:
                 self.occupied[name] = self.foreign.subscriptions[name]
@@ -130,11 +147,13 @@ class Assembly:
         mine = {where for where in self.groups if self._lane_of(where[0]) in self.lanes}
         vigil = Vigil(self._domain.broker(), self._consumer, mine, self._terminate_sessions, self.heard)
         yield "vigil", vigil.run
+        yield self._in_rounds("pauses", self.pauses)
         if drains(self.lanes, self._domain.lanes.enabled):
             yield "lanes of earlier configurations", RetiredLanes(self._domain, self._consumer, self._retired).run
         if Lane.BACKFILL in self.lanes:
             primary = [(stream, group) for stream, group in sorted(self.groups) if not self._is_backfill(stream)]
-            watch = BacklogWatch(self._domain.broker(), primary, self._gate.slot(self._role.slots[-1]))
+            paused = partial(self._is_paused, Lane.PRIMARY)
+            watch = BacklogWatch(self._domain.broker(), primary, self._gate.slot(self._role.slots[-1]), paused)
             yield "watch over production's backlog", watch.run
 
     @property
@@ -174,11 +193,23 @@ class Assembly:
                 lane if self._domain.lanes.enabled else None,
                 executors,
                 self._bury,
-                *([passage.wait] if passage else []),
+                yield_to_production=passage.wait if passage else at_once,
+                paused=partial(self._is_paused, lane),
+                signals=self._domain.signals,
             )
             yield self._in_rounds(f"retries of {provider}, {lane} lane", retrier)
 
-    def _in_rounds(self, name: str, worker: Housekeeping | Lookout | Retrier | Timekeeper) -> tuple[str, Run]:
+    def _paused(self, handler: str, lane: Lane) -> str | None:
+        """Why the handler must rest on that lane, if it must."""
+        pause = self.pauses.of(handler, lane.value)
+        return (
+            None if pause is None else f"paused by {pause.actor} until {pause.expires_at:%H:%M:%S} UTC: {pause.reason}"
+        )
+
+    def _is_paused(self, lane: Lane, handler: str) -> bool:
+        return self.pauses.of(handler, lane.value) is not None
+
+    def _in_rounds(self, name: str, worker: InRounds) -> tuple[str, Run]:
         self.in_rounds[name] = worker
         return name, worker.run
 
@@ -200,6 +231,7 @@ class Assembly:
             ),
             slot=self._gate.slot(self._role.slots[-2]) if lanes.enabled and lane is Lane.PRIMARY else None,
             passage=self._passage(lane),
+            signals=self._domain.signals,
         )
         self.relays[bell_name(provider, lane)] = relay
         return relay
@@ -217,11 +249,13 @@ class Assembly:
             bereave=self._terminate_sessions,
             heard=self.heard,
             rests_for=executor.rests_for,
+            paused=partial(self._paused, each.handler.name, lane),
             lost=_removed if stream else self.recovering.lost(each.provider, lane),
             slot=slot if lanes.enabled and lane is Lane.PRIMARY else None,
             passage=self._passage(lane),
             late=self.recovering.late(each.provider, lane) if where in self.unmade else None,
             settings=SubscriptionSettings(server.messages_per_tick, server.tick_interval, lanes.enabled),
+            signals=self._domain.signals,
         )
 
     def _retired(self, handler: str, category: str, stream: str) -> Subscription:

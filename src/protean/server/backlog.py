@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from protean.deliver.gate import GateSlot
 from protean.exceptions import BrokerError
@@ -16,23 +16,35 @@ logger = logging.getLogger(__name__)
 LOOK_INTERVAL, LOOK_INTERVAL_CLOSED = 0.25, 0.02
 
 
+def _never(_group: str) -> bool:
+    return False
+
+
 class BacklogWatch:
     """Closes `slot` of the lane gate while the primary groups have a backlog that a second look confirms.
 
-    One message on its way is no backlog: the shared memory answers for that on the same machine.
+    One message on its way is no backlog: the shared memory answers for that on the same machine. What a `paused` group
+    leaves is none either: nobody works on it.
     """
 
-    def __init__(self, inspection: Inspection, groups: Sequence[tuple[str, str]], slot: GateSlot) -> None:
+    def __init__(
+        self,
+        inspection: Inspection,
+        groups: Sequence[tuple[str, str]],
+        slot: GateSlot,
+        paused: Callable[[str], bool] = _never,
+    ) -> None:
         self._inspection = inspection
         self._groups = groups
         self._slot = slot
+        self._paused = paused
 
     def run(self, stopping: threading.Event) -> None:
         """Watch until `stopping` is set. While nobody answers, the gate is open: there is nothing to yield to."""
         before = 0
         while not stopping.wait(LOOK_INTERVAL_CLOSED if before else LOOK_INTERVAL):
             try:
-                now = sum(self._inspection.backlog(self._groups))
+                now = sum(self._inspection.backlog([each for each in self._groups if not self._paused(each[1])]))
             except BrokerError as error:
                 logger.debug("Production's backlog is unknown: %s", error)
                 now = 0

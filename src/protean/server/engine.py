@@ -23,6 +23,7 @@ from protean.server.lacking import say_what_lacks
 from protean.server.output import LANES
 from protean.server.probe import Probe
 from protean.server.report import Phase, ProcessReport, ThreadReport
+from protean.server.signalling import Recorder, Signaller
 from protean.server.waiting import until_it_answers
 from protean.server.watchdog import Watchdog
 
@@ -79,11 +80,15 @@ class Engine:
                 '[brokers.default] of domain.toml, for instance uri = "embedded"'
             )
         domain.serve_as(self.consumer, assembly.connections)
+        history = domain.config.observatory.history
+        recorder = Recorder(domain.lanes.stream_of, history=history > 0)
+        domain.signals = recorder
         if not (
             self._answers("broker", self._ping_broker)
             and self._answers("database", self._check_databases)
             and self._answers("database", assembly.recovering.register)
             and self._answers("database", self._compare_tables)
+            and self._answers("database", assembly.pauses.look)
         ):
             return
         broker = domain.broker()
@@ -94,6 +99,8 @@ class Engine:
         assembly.foreign.make_groups()
         self._announce()
         self._spawn("heartbeat", heartbeat.run)
+        assembly.in_rounds["signals"] = signaller = Signaller(recorder, broker, self.consumer, history)
+        self._spawn("signals", signaller.run)
         self._spawn("watchdog", Watchdog(self._thread_names, domain.config.server.handler_timeout).run)
         self._spawn("question to the databases", self._probe.run)
         for name, run in assembly.threads():

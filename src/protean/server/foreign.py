@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from protean.deliver.heartbeat import Heartbeat, Sign
 from protean.deliver.lanes import Lane
@@ -36,6 +37,7 @@ class Surroundings:
     bury: Callable[[Failure], None]
     bereave: Callable[[str], None]
     heard: Callable[[], bool]
+    paused: Callable[[str, Lane], str | None]
 
 
 class ForeignStreams:
@@ -114,6 +116,8 @@ class ForeignStreams:
             bereave=around.bereave,
             heard=heard,
             rests_for=executor.rests_for,
+            paused=partial(around.paused, each.handler.name, Lane.PRIMARY),
+            signals=self._domain.signals,
             settings=SubscriptionSettings(server.messages_per_tick, server.tick_interval, trims=False),
         )
 

@@ -20,6 +20,7 @@ from protean.elements.registry import Registry
 from protean.exceptions import InvalidOperationError
 from protean.message import Message, NewMessage
 from protean.ports.database import Database
+from protean.ports.signals import Signals
 from protean.priority import processing_priority
 
 
@@ -30,6 +31,11 @@ class ActiveDomain(Protocol):
 
     @property
     def registry(self) -> Registry: ...
+
+    @property
+    def signals(self) -> Signals:
+        """Where handlers' transactions say what they have done."""
+        ...
 
     @property
     def propagated(self) -> tuple[str, ...]:

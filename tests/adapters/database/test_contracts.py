@@ -6,6 +6,7 @@ from protean.testing.contracts import database
 from protean.testing.contracts.database import (
     ComingAndGoingContract,
     CommandResultsContract,
+    ControlContract,
     DatabaseContract,
     IdempotencyContract,
     LogContract,
@@ -34,6 +35,10 @@ class TestOutbox(OutboxContract):
 
 class TestIdempotency(IdempotencyContract):
     pass
+
+
+class TestControl(ControlContract):
+    """What people have decided."""
 
 
 class TestProgress(ProgressContract):

@@ -11,6 +11,7 @@ from threading import Condition
 from time import monotonic
 
 from protean.adapters.memory.doorbell import Listener
+from protean.adapters.memory.observation import Observation
 from protean.clock import utc_now
 from protean.exceptions import BrokerUnavailableError, GroupMissingError
 from protean.ports.broker import BEHIND, Entry, GroupState, StreamState, Tally
@@ -77,10 +78,11 @@ class _Stream:
         return Entry(_id(number), None if fields is None else fields.get("data", b""))
 
 
-class MemoryBroker:
+class MemoryBroker(Observation):
     """Every ability of the port, within one process. Thread-safe; hand the same object to everybody."""
 
     def __init__(self, *, capacity: int = CAPACITY) -> None:
+        super().__init__()
         self._capacity = capacity
         self._streams: dict[str, _Stream] = {}
         self._tallies: dict[str, int] = {}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from copy import copy
 
 from protean.adapters.memory.command_results import MemoryCommandResults
+from protean.adapters.memory.control import MemoryControl
 from protean.adapters.memory.idempotency import MemoryIdempotencyKeys
 from protean.adapters.memory.log import MemoryLog
 from protean.adapters.memory.outbox import MemoryOutbox
@@ -34,6 +35,7 @@ class MemoryTransaction:
         self.command_results = MemoryCommandResults(self._session)
         self.timeouts = MemoryTimeouts(self._session)
         self.publications = MemoryPublishing(self._session)
+        self.control = MemoryControl(self._session)
 
     @property
     def rebuilding(self) -> MemoryRebuilding:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from protean.exceptions import TransientDatabaseError
 from protean.message import NewMessage
 from protean.ports.command_results import KeptResult
+from protean.ports.control import Operation, Pause
 from protean.ports.idempotency import Keyed
 from protean.ports.progress import Failure, Position
 from protean.ports.rebuilding import UnderWay
@@ -106,6 +107,10 @@ class Contents:
     command_results: MutableMapping[str, KeptResult] = field(default_factory=dict)
     #: (process, key, name)
     timeouts: MutableMapping[tuple[str, str, str], Timeout] = field(default_factory=dict)
+    #: (handler, lane)
+    pauses: MutableMapping[tuple[str, str], Pause] = field(default_factory=dict)
+    #: by id
+    operations: MutableMapping[str, Operation] = field(default_factory=dict)
 
 
 class Overlay(MutableMapping[_K, _V]):

@@ -6,6 +6,7 @@ from protean.adapters.redis.connection import REPLY_TIMEOUT, Client, checked
 from protean.adapters.redis.doorbell import RING_TIMEOUT, Doorbell
 from protean.adapters.redis.facts import Facts, info
 from protean.adapters.redis.inspection import Inspection
+from protean.adapters.redis.observation import Observation
 from protean.adapters.redis.presence import Presence
 from protean.adapters.redis.streams import Streams
 from protean.adapters.redis.upkeep import Upkeep
@@ -15,7 +16,7 @@ from protean.exceptions import ConfigurationError
 OLDEST_SERVER = (6, 2)
 
 
-class RedisBroker(Streams, Presence, Inspection, Upkeep, Facts, Doorbell):
+class RedisBroker(Streams, Presence, Inspection, Upkeep, Facts, Observation, Doorbell):
     """Streams, groups, presence and bells on Redis (6.2 and later) or Valkey.
 
     `uri`: redis://, rediss:// (TLS) or unix://, with redis-py's options after a question mark.

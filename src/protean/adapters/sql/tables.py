@@ -306,6 +306,35 @@ sa.Index(
 )
 
 
+pauses = sa.Table(
+    "pauses",
+    framework,
+    sa.Column("handler", sa.Text(), primary_key=True),
+    sa.Column("lane", sa.Text(), primary_key=True),
+    _text("reason"),
+    _text("actor"),
+    sa.Column("paused_at", _moment, nullable=False),
+    sa.Column("expires_at", _moment, nullable=False),
+)
+
+operations = sa.Table(
+    "operations",
+    framework,
+    sa.Column("id", sa.Text(), primary_key=True),
+    _text("kind"),
+    _text("actor"),
+    _text("target"),
+    _text("reason"),
+    _text("state"),
+    sa.Column("done", sa.BigInteger(), nullable=False),
+    sa.Column("total", sa.BigInteger(), nullable=False),
+    _text("result"),
+    _text("error"),
+    sa.Column("started_at", _moment, nullable=False, index=True),
+    sa.Column("told_at", _moment, nullable=False),
+)
+
+
 def with_users(tables: Sequence[Table]) -> sa.MetaData:
     """The framework's tables and these. Raises ConfigurationError for a name that cannot be used."""
     everything = sa.MetaData()

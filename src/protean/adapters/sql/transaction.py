@@ -6,6 +6,7 @@ from collections.abc import Callable
 from copy import copy
 
 from protean.adapters.sql.command_results import SqlCommandResults
+from protean.adapters.sql.control import SqlControl
 from protean.adapters.sql.engine import Engine
 from protean.adapters.sql.failures import SqlFailures
 from protean.adapters.sql.idempotency import SqlIdempotencyKeys
@@ -34,6 +35,7 @@ class SqlTransaction:
         self.command_results = SqlCommandResults(self._session)
         self.timeouts = SqlTimeouts(self._session)
         self.publications = SqlPublishing(self._session)
+        self.control = SqlControl(self._session)
 
     @property
     def rebuilding(self) -> SqlRebuilding:

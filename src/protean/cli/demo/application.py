@@ -15,10 +15,10 @@ from typing import Any
 
 from protean.cli import opening
 from protean.cli.demo.samples import Measured, Sample
-from protean.cli.opening import reading
 from protean.deliver.lanes import Lane
 from protean.domain import Domain
 from protean.ports.rows import Row
+from protean.server.asking import reading
 from protean.write.tables import table_of
 
 #: As the guide gives it to `--domain`.

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from protean.cli.demo.application import PROVIDER
-from protean.cli.opening import reading
 from protean.deliver.lanes import Lane
 from protean.domain import Domain
 from protean.ports.outbox import OutboxCount
 from protean.ports.progress import FailureFilter
+from protean.server.asking import reading
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from itertools import islice
 from typing import Any
 
 from protean.cli.demo.application import PROVIDER, Application
-from protean.cli.opening import reading
 from protean.ports.query import Query
+from protean.server.asking import reading
 from protean.write.tables import table_of
 
 #: What a view says about its customer.

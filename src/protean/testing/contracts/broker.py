@@ -20,6 +20,7 @@ import pytest
 from protean.ports.broker import Broker
 from protean.testing.contracts.broker_counting import CountingContract
 from protean.testing.contracts.broker_feed import FeedContract
+from protean.testing.contracts.broker_observation import ObservationContract
 from protean.testing.contracts.broker_presence import PresenceContract
 from protean.testing.contracts.broker_reading import ReadingContract
 from protean.testing.contracts.broker_steps import PATIENCE, lively
@@ -28,7 +29,13 @@ from protean.testing.contracts.broker_upkeep import UpkeepContract
 
 
 class BrokerContract(
-    CountingContract, FeedContract, ReadingContract, TrimmingContract, PresenceContract, UpkeepContract
+    CountingContract,
+    FeedContract,
+    ReadingContract,
+    TrimmingContract,
+    PresenceContract,
+    UpkeepContract,
+    ObservationContract,
 ):
     @pytest.fixture
     def stream(self, broker: Broker) -> Iterable[str]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from protean.testing.contracts.database_coming_and_going import ComingAndGoingContract
 from protean.testing.contracts.database_command_results import CommandResultsContract
+from protean.testing.contracts.database_control import ControlContract
 from protean.testing.contracts.database_idempotency import IdempotencyContract
 from protean.testing.contracts.database_log import LogContract
 from protean.testing.contracts.database_outbox import OutboxContract
@@ -27,6 +28,7 @@ from protean.testing.contracts.database_timeouts import TimeoutsContract
 __all__ = [
     "ComingAndGoingContract",
     "CommandResultsContract",
+    "ControlContract",
     "DatabaseContract",
     "IdempotencyContract",
     "LogContract",
@@ -50,6 +52,7 @@ class DatabaseContract(
     ProgressContract,
     CommandResultsContract,
     TimeoutsContract,
+    ControlContract,
     RebuildingContract,
     RecoveryContract,
     RepublishingContract,

@@ -11,15 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from protean.cli.opening import providers_of, reading
 from protean.clock import utc_now
 from protean.deliver.lanes import Lane
 from protean.domain import Domain
 from protean.elements.handlers import COMMANDS, HandlerSpec, SubscriberSpec
 from protean.ports.broker import StreamState
+from protean.ports.control import Pause
 from protean.ports.database import Transaction
 from protean.ports.outbox import OutboxCount
 from protean.ports.progress import Failure, FailureFilter, FailureState
+from protean.server.asking import providers_of, reading
+from protean.server.control import Controls
 from protean.server.retired import retired_lanes
 
 #: Failures per stream whose blocked messages are counted. More is exact for longer, at two lookups each.
@@ -28,12 +30,16 @@ LOOKED_BEHIND = 100
 
 @dataclass(frozen=True, slots=True)
 class GroupReport:
-    """A handler on one stream. Without a group (`exists` false) all of the stream is still ahead of it."""
+    """A handler on one stream. Without a group (`exists` false) all of the stream is still ahead of it.
+
+    `paused`: somebody has said that it must rest here.
+    """
 
     handler: str
     exists: bool
     lag: int
     pending: int
+    paused: Pause | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +98,14 @@ def lane_reports(domain: Domain) -> list[LaneReport]:
         _report(domain, retired.category, Lane.BACKFILL, [], retired.state, retired=retired.stream)
         for retired in retired_lanes(domain)
         if retired.stream not in seen
+    ]
+    pauses = {(pause.handler, pause.lane): pause for pause in Controls(domain).pauses()}
+    reports = [
+        replace(
+            report,
+            groups=tuple(replace(each, paused=pauses.get((each.handler, report.lane.value))) for each in report.groups),
+        )
+        for report in reports
     ]
     # Of a lane that is turned off, what is left: on its stream, or as failures when the stream is empty. Of commands
     # that nobody sends asynchronously, the same.

@@ -1,0 +1,121 @@
+"""The application: what is asked for where."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+
+from protean.domain import Domain
+from protean.exceptions import ConfigurationError
+from protean.server.observatory import metrics
+from protean.server.observatory.access import LOOPBACK, Gate, Refusal
+from protean.server.observatory.collector import Collector
+from protean.server.observatory.documents import (
+    ErrorDocument,
+    LanesDocument,
+    OverviewDocument,
+    WorkersDocument,
+    lanes_of,
+    overview_of,
+    workers_of,
+)
+from protean.server.observatory.feed import Feed
+from protean.server.observatory.sessions import Role, Sessions
+from protean.server.observatory.streaming import Streams
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who gets in: without tokens everybody who reaches it. `hosts` are names beside this machine's own.
+
+    `read_only`: nobody may act, whatever the token.
+    """
+
+    tokens: Mapping[Role, str] = field(default_factory=dict)
+    hosts: Sequence[str] = ()
+    read_only: bool = False
+
+
+def create_observatory(domain: Domain, access: Access = Access()) -> FastAPI:
+    """The Observatory of an initialised domain, to be served by itself or mounted under a prefix.
+
+    Mounted, it is the outer application's business to run its lifespan. Raises ConfigurationError where there is
+    nothing to observe: a domain in memory, or without a broker.
+    """
+    if domain.outbox_broker is None:
+        raise ConfigurationError(
+            "this domain handles events inline, right after commit: there is nothing to observe; name a broker in "
+            '[brokers.default] of domain.toml, for instance uri = "embedded"'
+        )
+    collector, feed = Collector(domain), Feed(domain.broker())
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        collector.start()
+        feed.start()
+        yield
+        await asyncio.to_thread(collector.stop)
+        await asyncio.to_thread(feed.stop)
+
+    app = FastAPI(
+        title=f"Observatory of {domain.name}",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        lifespan=lifespan,
+        responses={401: {"model": ErrorDocument}, 403: {"model": ErrorDocument}},
+    )
+    app.include_router(_questions(domain, collector))
+    app.include_router(Streams(domain.name, collector, feed).router())
+    app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    sessions = Sessions(access.tokens, read_only=access.read_only)
+    app.add_middleware(Gate, sessions=sessions, hosts=(*LOOPBACK, *access.hosts))
+    return app
+
+
+def _questions(domain: Domain, collector: Collector) -> APIRouter:
+    router = APIRouter(tags=["figures"])
+
+    @router.get("/api/overview")
+    def overview() -> OverviewDocument:
+        """The verdict, production now and before, the lanes' throughput, and what somebody should look at."""
+        return overview_of(collector.latest())
+
+    @router.get("/api/lanes")
+    def lanes() -> LanesDocument:
+        """Every stream: how far it is, how fast, and for whom."""
+        return lanes_of(collector.latest())
+
+    @router.get("/api/workers")
+    def workers() -> WorkersDocument:
+        """The engine processes with a sign of life."""
+        return workers_of(collector.latest())
+
+    @router.get("/metrics", response_class=Response)
+    def scrape() -> Response:
+        """The same for Prometheus."""
+        return Response(metrics.exposed(domain.name, collector.latest()), media_type=metrics.CONTENT_TYPE)
+
+    return router
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, Refusal):
+        raise error
+    return error.as_json()
+
+
+async def _invalid(_request: Request, error: Exception) -> Response:
+    """What does not fit is named; the value is not said back."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    where = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+    body = {"error": {"code": "invalid", "message": where, "remedy": "see /api/openapi.json"}}
+    return JSONResponse(body, 422)

@@ -1,0 +1,95 @@
+"""Serving the Observatory from a process of its own."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import uvicorn
+
+from protean.domain import Domain
+from protean.exceptions import ConfigurationError
+from protean.server.observatory.app import Access, create_observatory
+from protean.server.observatory.sessions import Role
+
+#: Seconds that open streams have to end in once it is told to stop.
+GRACE = 2
+#: Connections at most; beyond, an answer says so. Each viewer holds one.
+CONNECTIONS = 1_000
+#: Seconds between looks whether it listens yet.
+LOOK_INTERVAL = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where it listens, by which other `hosts` it may be called, and whom it lets in."""
+
+    host: str = "127.0.0.1"
+    port: int = 9000
+    hosts: tuple[str, ...] = ()
+    tokens: Mapping[Role, str] = field(default_factory=dict)
+    read_only: bool = False
+
+
+def require_token(host: str, tokens: Mapping[Role, str]) -> None:
+    """Raise ConfigurationError when others could get in without one."""
+    if tokens or _is_loopback(host):
+        return
+    raise ConfigurationError(
+        f"--host={host} can be reached from other machines, and everybody who reaches it could act: give "
+        "--token-file=FILE (it is made if it is not there), or listen on 127.0.0.1"
+    )
+
+
+def serve_observatory(domain: Domain, place: Place, listening: Callable[[str], None]) -> int:
+    """Serve until a signal; the exit code. `listening` is told the address as soon as it answers.
+
+    Raises ConfigurationError when the address cannot be had.
+    """
+    require_token(place.host, place.tokens)
+    bound = _bound(place)
+    port = bound.getsockname()[1]
+    access = Access(place.tokens, (place.host, *place.hosts), place.read_only)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_observatory(domain, access),
+            log_level="warning",
+            access_log=False,  # addresses may hold a token
+            server_header=False,
+            limit_concurrency=CONNECTIONS,
+            timeout_graceful_shutdown=GRACE,
+        )
+    )
+    shown = f"[{place.host}]" if ":" in place.host else place.host
+    threading.Thread(target=_announce, args=(server, listening, f"http://{shown}:{port}"), daemon=True).start()
+    server.run(sockets=[bound])
+    return 0 if server.started else 1
+
+
+def _announce(server: uvicorn.Server, listening: Callable[[str], None], url: str) -> None:
+    while not server.started:
+        if server.should_exit:
+            return
+        time.sleep(LOOK_INTERVAL)
+    listening(url)
+
+
+def _bound(place: Place) -> socket.socket:
+    family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
+    try:
+        return socket.create_server((place.host, place.port), family=family)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {place.host}:{place.port}: {error.strerror or error}; choose another with --port"
+        ) from None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
