@@ -60,6 +60,7 @@ def test_a_dry_run_tells_what_would_be_done_and_does_nothing(shop: Shop, databas
     ]
 
 
+@pytest.mark.proves("protean db revision", "protean db upgrade", "protean db current", "protean db history")
 def test_tables_of_an_earlier_day_are_brought_up_by_a_revision(shop: Shop, database_url: str) -> None:
     shop.register("Ada")
     assert "nothing to revise, no file was written" in shop.protean("db", "revision", "-m", "nothing").stdout

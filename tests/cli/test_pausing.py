@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.cli.conftest import Shop
 
 HANDLER = "CustomerProjector"
 
 
+@pytest.mark.proves("protean lanes pause", "protean lanes resume")
 def test_a_paused_handler_is_shown_with_who_why_and_until_when_and_goes_on(shop: Shop) -> None:
     done = shop.protean("lanes", "pause", HANDLER, "--reason=wrong code", "--minutes=5", "--yes")
 

@@ -25,6 +25,7 @@ def tenant_of(connection: HTTPConnection) -> dict[str, Any]:
     return {"tenant_id": connection.headers.get("X-Tenant")}
 
 
+@pytest.mark.proves("protean.integrations.fastapi.DomainContextMiddleware")
 @pytest.mark.parametrize("path", ["/orders/a", "/plain/a"])
 def test_what_a_request_causes_carries_its_id_its_tenant_and_its_trace(orders: Orders, path: str) -> None:
     headers = {"X-Correlation-ID": "request-1", "X-Tenant": "acme", "traceparent": PARENT}

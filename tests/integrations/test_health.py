@@ -19,6 +19,7 @@ from protean.integrations.fastapi.health import Asked
 MANY = 48
 
 
+@pytest.mark.proves("protean.integrations.fastapi.create_health_router")
 def test_an_application_whose_servers_answer_is_well(orders: Orders) -> None:
     with served(application(orders)) as client:
         alive, ready, health = (client.get(path) for path in ("/livez", "/readyz", "/healthz"))

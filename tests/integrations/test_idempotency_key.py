@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.integrations.conftest import application, served
 from tests.support.years import Orders
 
@@ -10,6 +11,7 @@ def commands(orders: Orders) -> int:
     return sum(name == "Place" for name, _ in orders.told)
 
 
+@pytest.mark.proves("protean.integrations.fastapi.IdempotencyKey")
 def test_a_request_with_a_key_is_carried_out_once_and_the_key_is_good_for_no_other(orders: Orders) -> None:
     with served(application(orders)) as client:
         for key in ("key-1", "key-1", '"key-1"'):  # the draft's quotes are no part of the key

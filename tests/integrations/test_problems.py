@@ -107,6 +107,7 @@ def test_every_error_there_is_has_been_thought_of() -> None:
     }
 
 
+@pytest.mark.proves("protean.integrations.fastapi.register_exception_handlers")
 def test_what_the_domain_refuses_is_refused_by_field_on_every_database(orders: Orders) -> None:
     with served(application(orders)) as client:
         assert client.post("/orders/a").status_code == 201

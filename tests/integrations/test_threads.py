@@ -42,6 +42,7 @@ def inside(orders: Orders, work: Work, **options: Any) -> Any:
     return results[0]
 
 
+@pytest.mark.proves("protean.integrations.fastapi.process")
 def test_a_command_that_takes_its_time_holds_up_nobody_else(orders: Orders, hold: Hold) -> None:
     orders.in_command = hold
     with served(application(orders)) as client:

@@ -32,7 +32,7 @@ _OBJECTS: dict[str, Any] = {
 _OPTIONS: dict[str, Any] = {
     "aggregate": options.AggregateOptions,
     "entity": options.EntityOptions,
-    "event": options.PayloadOptions,
+    "event": options.EventOptions,
     "projector": options.ProjectorOptions,
     "event_handler": options.EventHandlerOptions,
     "upcaster": options.UpcasterOptions,

@@ -81,4 +81,5 @@ def test_every_command_that_ends_by_itself_takes_json() -> None:
         "protean dev",
         "protean server",
         "protean shell",
+        "protean observatory",
     ]

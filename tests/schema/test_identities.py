@@ -79,6 +79,7 @@ def desk(stored: dict[str, Any]) -> Iterator[Desk]:
     domain.close()
 
 
+@pytest.mark.proves("Auto(increment=…)")
 def test_a_counted_identity_is_there_before_anything_is_saved_and_events_carry_it(desk: Desk) -> None:
     opened: Any = desk.domain.registry.message_type("Opened")
     with UnitOfWork():

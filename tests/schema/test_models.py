@@ -115,6 +115,7 @@ def crm(stored: dict[str, Any]) -> Iterator[Crm]:
     domain.close()
 
 
+@pytest.mark.proves("@domain.database_model", "protean.Column")
 def test_an_object_is_kept_as_its_model_says_and_comes_back_as_it_was(crm: Crm) -> None:
     customer = crm.customer(credit=crm.Money(amount=Decimal("12.50")), phones=[crm.Phone(digits="112")])
     crm.customers.add(customer)
@@ -310,6 +311,7 @@ def test_a_value_for_no_extra_column_is_refused(stored: dict[str, Any]) -> None:
         domain.repository_for(order).add(order(note="n"))
 
 
+@pytest.mark.proves("protean.Repository")
 def test_a_repository_has_queries_of_its_own(stored: dict[str, Any]) -> None:
     domain = Domain("shop", config=stored)
 

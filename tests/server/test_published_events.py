@@ -119,6 +119,7 @@ def own_database(request: pytest.FixtureRequest) -> str:
     return f"{head.rpartition('/')[0]}/{name}{'?' + query if query else ''}"
 
 
+@pytest.mark.proves("@domain.event(published=…)", "[outbox] external_brokers")
 def test_what_one_domain_tells_the_other_hears_once_and_in_order(trade: Trade) -> None:
     shop, warehouse = trade.shop, trade.warehouse
     shop.place("before")  # nobody runs yet

@@ -22,6 +22,7 @@ def placed(orders: Orders, order_id: str = "1") -> Any:
     return orders.Placed(order_id=order_id, customer="Ann", at=utc_now())
 
 
+@pytest.mark.proves("protean.testing.given_aggregate")
 def test_its_history_is_replayed_and_what_it_raises_then_is_looked_at(sourced: Orders) -> None:
     added = sourced.Added(order_id="1", sku="pen", price=Decimal(2))
     order = given_aggregate(sourced.Order, placed(sourced), added)

@@ -13,6 +13,7 @@ from protean.testing import Clock, stopped_clock
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 
+@pytest.mark.proves("protean.testing.stopped_clock")
 def test_time_stands_still_until_it_is_moved_and_goes_on_afterwards() -> None:
     before = utc_now()
     with stopped_clock(NOON) as clock:

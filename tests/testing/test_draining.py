@@ -16,6 +16,7 @@ from protean.priority import Priority, processing_priority
 from protean.testing import StuckError, drain, stopped_clock
 
 
+@pytest.mark.proves("protean.testing.drain")
 def test_what_follows_from_what_follows_has_happened_too(shop: Shop) -> None:
     """Placed, paid, shipped: a command, its event, a process, its command, that one's event, the process again."""
     with shop.domain.domain_context():

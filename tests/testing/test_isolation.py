@@ -29,6 +29,7 @@ def real(tmp_path: Path) -> Any:
     shop.domain.close()
 
 
+@pytest.mark.proves("protean.testing.in_memory")
 def test_nothing_of_what_is_configured_is_touched_and_nothing_is_left(real: Shop, tmp_path: Path) -> None:
     with in_memory(real.domain, tenant="acme") as domain:
         assert isinstance(domain.database(), MemoryDatabase)

@@ -24,6 +24,7 @@ def e(shop: Shop) -> Any:
     return Events()
 
 
+@pytest.mark.proves("protean.testing.given_process")
 def test_events_lead_to_commands_that_nobody_carries_out(shop: Shop, e: Any) -> None:
     process = given_process(shop.domain, shop.process, e.OrderPlaced(order_id="1"))
     paid = process.when(e.PaymentReceived(id="p", reference="1", amount=10))

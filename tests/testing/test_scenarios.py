@@ -25,6 +25,7 @@ def failing(step: Any) -> str:
     return str(failed.value)
 
 
+@pytest.mark.proves("protean.testing.given")
 def test_a_command_tells_events_and_leaves_a_state(orders: Orders) -> None:
     placed = orders.Placed(order_id="1", customer="Ann", at=utc_now())
     past = (
@@ -90,6 +91,7 @@ def test_a_step_that_was_not_rejected_says_what_it_led_to(small_shop: Shop) -> N
     assert "OrderPlaced(order_id='1')" in said
 
 
+@pytest.mark.proves("protean.testing.like")
 def test_other_events_than_expected_are_shown_field_by_field_with_the_past(small_shop: Shop) -> None:
     shop = small_shop
     received = type(event(shop, "PaymentReceived", id="x", amount=1))

@@ -6,12 +6,14 @@ is named that is none of our own, and imported when something is opened.
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from protean.config.uri import masked
 from protean.exceptions import ConfigurationError
 from protean.suggestion import did_you_mean
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 #: The groups of entry points.
 DATABASES: Final = "protean.databases"
@@ -20,6 +22,8 @@ BROKERS: Final = "protean.brokers"
 
 def installed(group: str) -> dict[str, list[EntryPoint]]:
     """The entry points of a group by name; several with one name where packages compete for it."""
+    from importlib.metadata import entry_points  # noqa: PLC0415  # 20 ms, for those who have such a package
+
     found: dict[str, list[EntryPoint]] = {}
     for point in entry_points(group=group):
         same = found.setdefault(point.name, [])

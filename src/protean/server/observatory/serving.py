@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import FrameType
 
 import uvicorn
 
@@ -66,8 +68,15 @@ def serve_observatory(domain: Domain, place: Place, listening: Callable[[str], N
     )
     shown = f"[{place.host}]" if ":" in place.host else place.host
     threading.Thread(target=_announce, args=(server, listening, f"http://{shown}:{port}"), daemon=True).start()
+    # Once it has ended in good order the server gives its signals on: here that is all they were for.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _heeded)
     server.run(sockets=[bound])
     return 0 if server.started else 1
+
+
+def _heeded(_number: int, _frame: FrameType | None) -> None:
+    """The server has heard it, too."""
 
 
 def _announce(server: uvicorn.Server, listening: Callable[[str], None], url: str) -> None:
