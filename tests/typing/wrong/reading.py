@@ -33,7 +33,7 @@ customers.query.order_by(name=True)  # E: call-arg | reportCallIssue
 customers.query.filter(Q(name="Ada") | "Bea")  # E: operator | reportOperatorIssue
 customers.query.al()  # E: attr-defined | reportAttributeAccessIssue
 customers.query.first().name  # E: union-attr | reportOptionalMemberAccess
-domain.repository_for("Customer")  # E: arg-type | reportArgumentType
+domain.repository_for("Customer")  # E: call-overload | reportArgumentType
 current_domain.repository_for(Customer).get("1").nmae  # E: attr-defined | reportAttributeAccessIssue
 current_domain.repositry_for(Customer)  # E: attr-defined | reportAttributeAccessIssue
 view.get("1").order  # E: attr-defined | reportAttributeAccessIssue
