@@ -87,7 +87,18 @@ def order(
         {"count": Integer(default=0, referenced_as="number")},
         {"count": List(Integer())},
     ],
-    ids=str,
+    ids=[
+        "method",
+        "method's name",
+        "what a method calls",
+        "part",
+        "value",
+        "default",
+        "members",
+        "new field",
+        "renamed",
+        "type",
+    ],
 )
 def test_a_snapshot_is_of_no_use_to_whoever_would_make_another_state_of_the_events(changed: dict[str, Any]) -> None:
     method = {"method": inside} if changed.get("method") is inside_two else {}
