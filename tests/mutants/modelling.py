@@ -86,9 +86,9 @@ MUTANTS = (
         (
             Edit(
                 STATE,
-                """                if not is_replaying() and (before is None or plain != before.get(column)):
+                """                stands = is_replaying() or (before is not None and plain == before.get(column))
 """,
-                """                if not is_replaying() or before is not None:
+                """                stands = is_replaying()
 """,
             ),
         ),
@@ -314,9 +314,9 @@ MUTANTS = (
         (
             Edit(
                 ELEMENT,
-                """        if is_replaying() and values.keys() <= element.__protean__.fields.keys():
+                """    if not is_replaying() or not values.keys() <= element.__protean__.fields.keys():
 """,
-                """        if False:
+                """    if True:
 """,
             ),
         ),

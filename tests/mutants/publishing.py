@@ -32,7 +32,10 @@ MUTANTS = (
             ),
             Edit(
                 RELAY,
-                "            return len(batch.rows)\n",
+                """        if self._signals.tracing:
+            self._signals.published([each for each in routed if each[0].id not in refused])
+        return len(batch.rows)
+""",
                 "        self._publish(batch, routed)\n        return len(batch.rows)\n",
             ),
         ),

@@ -347,7 +347,7 @@ def test_an_engine_tells_of_its_rounds_and_of_those_that_fail(
         threads = {thread.name: thread.last_round for thread in engine.report().threads}
         return {name: last.result for name, last in threads.items() if last is not None}
 
-    names = ["housekeeping of default", "lookout of default"]
+    names = ["housekeeping of default", "lookout of default", "pauses", "signals"]
     names += [f"retries of default, {lane} lane" for lane in ("primary", "backfill")]
     wait_for(lambda: sorted(results()) == sorted(names))
     assert results()["lookout of default"] == "nothing was lost"

@@ -128,7 +128,7 @@ class Element(pydantic.BaseModel):
         try:
             self.__pydantic_validator__.validate_python(values, self_instance=self)
         except pydantic.ValidationError as error:
-            raise _refused(self, error) from None
+            _construct_again(self, values, None, error)
 
     # Tells pydantic that this constructor only validates, so that decoding need not go through it.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # pydantic's own mark
@@ -168,17 +168,19 @@ def construct(element: Element, values: Mapping[str, Any], context: Any = None) 
     try:
         element.__pydantic_validator__.validate_python(values, self_instance=element, context=context)
     except pydantic.ValidationError as error:
-        if is_replaying() and values.keys() <= element.__protean__.fields.keys():
-            _construct_again(element, values, context)
-            return
-        raise _refused(element, error) from None
+        _construct_again(element, values, context, error)
 
 
 def _refused(element: Element, error: pydantic.ValidationError) -> ValidationError:
     return ValidationError(complaints(error, type(element).__name__, element.__protean__.fields))
 
 
-def _construct_again(element: Element, values: Mapping[str, Any], context: Any) -> None:
+def _construct_again(
+    element: Element, values: Mapping[str, Any], context: Any, error: pydantic.ValidationError
+) -> None:
+    """As history has it, while that is replayed. Raises ValidationError otherwise."""
+    if not is_replaying() or not values.keys() <= element.__protean__.fields.keys():
+        raise _refused(element, error) from None
     object.__setattr__(element, "__dict__", values_again(type(element), values))
     object.__setattr__(element, "__pydantic_fields_set__", set(values))
     object.__setattr__(element, "__pydantic_extra__", None)

@@ -117,7 +117,7 @@ class PublicationsContract:
             assert batch is not None
             assert [(row.position, row.attempts) for row in batch.rows] == [(0, 1), (1, 0)]
 
-    def test_a_commit_that_comes_late_is_not_skipped(self, database: Database, elsewhere: Elsewhere) -> None:
+    def test_an_event_whose_commit_comes_late_is_not_skipped(self, database: Database, elsewhere: Elsewhere) -> None:
         late, messages = database.transaction(), [message("customer-1")]
         late.log.append(messages, BROKER)
         late.publications.add(messages, [THEIRS])
