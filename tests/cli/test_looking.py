@@ -49,7 +49,9 @@ def test_a_stream_without_its_group_is_not_drained_although_nothing_is_pending(s
 
     backfill = shop.json("lanes", "status")["lanes"][1]
 
-    assert backfill["groups"] == [{"handler": "CustomerProjector", "exists": False, "lag": 1, "pending": 0}]
+    assert backfill["groups"] == [
+        {"handler": "CustomerProjector", "exists": False, "lag": 1, "pending": 0, "paused": None}
+    ]
     assert backfill["drained"] is False
 
 
