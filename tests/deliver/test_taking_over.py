@@ -38,9 +38,9 @@ class WatchedBroker(MemoryBroker):
             raise BrokerUnavailableError("no reply")
         return entries
 
-    def absent(self, stream: str, group: str) -> list[str]:
+    def absent(self, stream: str, group: str, *, asking: str = "") -> list[str]:
         self.looks += 1
-        found = super().absent(stream, group)
+        found = super().absent(stream, group, asking=asking)
         self.looked()
         return found
 

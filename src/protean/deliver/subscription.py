@@ -79,13 +79,14 @@ class SubscriptionSettings:
     """`batch` caps a read and a group commit; `pause` is the wait between reads, in seconds.
 
     `lanes_enabled`: whether production has a lane of its own, and so no need of group commits. `trims`: whether what
-    is done leaves the stream, as it must not on somebody else's.
+    is done leaves the stream, as it must not on somebody else's. `waits`: whether a read waits for its first entry.
     """
 
     batch: int = 100
     pause: float = 0.0
     lanes_enabled: bool = True
     trims: bool = True
+    waits: bool = True
 
 
 class Subscription:
@@ -136,6 +137,7 @@ class Subscription:
         self._signals = signals
         self._hand: deque[Delivery] = deque()
         self._last_read_was_full = False
+        self._read_nothing = False
         self._gathering = False
         self._began = 0.0
         self._own_pending_after: str | None = "0"
@@ -160,9 +162,19 @@ class Subscription:
         """What is in hand may be somebody else's by now: forget it, and ask the broker what is still pending here."""
         self._outdated = True
 
-    def turn(self, stopping: threading.Event) -> None:
-        """Read once and handle what comes; for those who serve several lanes from one thread."""
+    def turn(self, stopping: threading.Event) -> bool:
+        """Read once and handle what comes; for those who serve several lanes from one thread.
+
+        Whether another turn may find something: False only when this one has read, and there was nothing.
+        """
+        self._read_nothing = False
         self._attempt(self._round, stopping)
+        return not self._read_nothing
+
+    def let_go(self) -> None:
+        """Backfill need not wait for this lane any more: there is no further turn."""
+        if self._slot is not None:
+            self._slot.open()
 
     def run(self, stopping: threading.Event) -> None:
         """Serve the lane until `stopping` is set.
@@ -177,8 +189,7 @@ class Subscription:
                 if self._settings.pause and not self._hand:
                     stopping.wait(self._settings.pause)
         finally:
-            if self._slot is not None:
-                self._slot.open()
+            self.let_go()
 
     def _attempt(self, step: Callable[[threading.Event], None], stopping: threading.Event) -> None:
         """Take one step, and answer for what may go wrong with a server."""
@@ -260,9 +271,11 @@ class Subscription:
             if left_behind := self._left_behind():
                 self._reclaim_at = 0.0
                 return self._suspecting(left_behind)
-        block = 0.0 if self._last_read_was_full else READ_BLOCK  # more is likely: do not close the gate waiting for it
+        # After a full read more is likely: do not close the gate waiting for it.
+        block = READ_BLOCK if self._settings.waits and not self._last_read_was_full else 0.0
         entries = self._broker.read(self.route.stream, self.route.handler, self._consumer, self._settings.batch, block)
         self._last_read_was_full = len(entries) >= self._settings.batch
+        self._read_nothing = not entries
         return self._deliveries(entries)
 
     def _left_behind(self) -> list[Entry]:
@@ -273,8 +286,10 @@ class Subscription:
         sessions are ended then.
         """
         where, heard = (self.route.stream, self.route.handler), self._heard()
-        found = self._broker.absent(*where) if heard else self._broker.silent(*where, SILENT_AFTER)
-        absent = [name for name in found if name != self._consumer]
+        if heard:
+            absent = self._broker.absent(*where, asking=self._consumer)
+        else:
+            absent = [name for name in self._broker.silent(*where, SILENT_AFTER) if name != self._consumer]
         dead_again, self._absent = [name for name in absent if name in self._absent], absent
         for dead in dead_again:
             if heard:

@@ -56,13 +56,13 @@ class Vigil:
         if not self._heard():
             self._absent = frozenset()
             return
-        absent = frozenset(name for where in self._groups for name in self._absent_from(*where)) - {self._consumer}
+        absent = frozenset(name for where in self._groups for name in self._absent_from(*where))
         gone, self._absent = sorted(absent & self._absent), absent
         for dead in gone:
             self._bereave(dead)
 
     def _absent_from(self, stream: str, group: str) -> list[str]:
         try:
-            return self._presence.absent(stream, group)
+            return self._presence.absent(stream, group, asking=self._consumer)
         except GroupMissingError:
             return []  # its subscription makes it anew

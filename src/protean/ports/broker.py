@@ -114,8 +114,8 @@ class Presence(Protocol):
         """Withdraw the sign of life, and from these (stream, group) the consumer if nothing is pending for it."""
         ...
 
-    def absent(self, stream: str, group: str) -> list[str]:
-        """The group's consumers without a sign of life."""
+    def absent(self, stream: str, group: str, *, asking: str = "") -> list[str]:
+        """The group's consumers without a sign of life. Nobody looks for that of who is `asking`: it lives."""
         ...
 
     def silent(self, stream: str, group: str, seconds: float) -> list[str]:

@@ -218,9 +218,10 @@ class MemoryBroker(Observation):
                     self._streams[stream].groups[group].dismiss(consumer)
             self._beats.pop(consumer, None)
 
-    def absent(self, stream: str, group: str) -> list[str]:
+    def absent(self, stream: str, group: str, *, asking: str = "") -> list[str]:
         with self._changed:
-            return [name for name in self._group(stream, group).consumers if not self._lives(name)]
+            others = (name for name in self._group(stream, group).consumers if name != asking)
+            return [name for name in others if not self._lives(name)]
 
     def silent(self, stream: str, group: str, seconds: float) -> list[str]:
         with self._changed:

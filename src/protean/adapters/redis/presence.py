@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from math import ceil
 
 from protean.adapters.redis.connection import Connected, checked
@@ -34,17 +34,12 @@ class Presence(Connected):
                 continue  # Nobody can be a member of a group that is gone.
         self._client.call("UNLINK", self._beat_key(consumer))
 
-    def absent(self, stream: str, group: str) -> list[str]:
-        return self.silent(stream, group, 0.0)
+    def absent(self, stream: str, group: str, *, asking: str = "") -> list[str]:
+        return self._lifeless([name for name in self._idle(stream, group) if name != asking])
 
     def silent(self, stream: str, group: str, seconds: float) -> list[str]:
-        told = [
-            dict(zip(consumer[::2], consumer[1::2], strict=True))
-            for consumer in self._client.call("XINFO", "CONSUMERS", stream, group)
-        ]
-        consumers = [consumer[b"name"].decode() for consumer in told if consumer[b"idle"] >= seconds * 1000]
-        living = self._client.batch([("EXISTS", self._beat_key(consumer)) for consumer in consumers])
-        return [consumer for consumer, lives in zip(consumers, living, strict=True) if not checked(lives)]
+        idle = self._idle(stream, group)
+        return self._lifeless([name for name, milliseconds in idle.items() if milliseconds >= seconds * 1000])
 
     def claim(self, stream: str, group: str, dead: str, consumer: str, count: int) -> list[Entry]:
         """See the port. Beat and stream are two keys, which one script may not name together on a cluster.
@@ -76,6 +71,18 @@ class Presence(Connected):
             for consumer, says in zip(consumers, said, strict=True)
             if says is not None  # it ended while we were asking
         }
+
+    def _idle(self, stream: str, group: str) -> dict[str, int]:
+        """For how many milliseconds each consumer of the group has not read."""
+        told = [
+            dict(zip(consumer[::2], consumer[1::2], strict=True))
+            for consumer in self._client.call("XINFO", "CONSUMERS", stream, group)
+        ]
+        return {consumer[b"name"].decode(): consumer[b"idle"] for consumer in told}
+
+    def _lifeless(self, consumers: Sequence[str]) -> list[str]:
+        living = self._client.batch([("EXISTS", self._beat_key(consumer)) for consumer in consumers])
+        return [consumer for consumer, lives in zip(consumers, living, strict=True) if not checked(lives)]
 
     def _beat_key(self, consumer: str) -> str:
         return f"{self._namespace}beat:{consumer}"

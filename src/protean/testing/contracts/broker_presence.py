@@ -46,6 +46,7 @@ class PresenceContract:
             broker.read(stream, "Group", consumer, 1, 0)
 
         assert broker.absent(stream, "Group") == [dead]
+        assert broker.absent(stream, "Group", asking=dead) == []
 
     def test_silent_are_those_of_the_absent_that_have_not_read_for_so_long(self, broker: Broker, stream: str) -> None:
         alive, dead, slow = lively(), lively(), lively()
