@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 from tests.server.conftest import Cluster, wait_for
 
+from protean.deliver.gate import LaneGate
+from protean.deliver.relay import Relay
 from protean.ports.progress import FailureFilter, FailureState
 from protean.priority import Priority
+from protean.server.assembly import Assembly, Role
 from protean.server.dead_letters import DeadLetters
 from protean.write.command_results import CommandState
 
@@ -69,3 +76,74 @@ def test_what_a_lost_broker_had_of_them_is_published_again(cluster: Cluster) -> 
     bank.domain.broker().flush("")
     wait_for(lambda: finished(cluster, accepted))
     assert bank.domain.repository_for(bank.account).get("a").balance == 50
+
+
+def test_commands_in_the_hands_of_the_dead_are_taken_over_on_both_lanes(cluster: Cluster) -> None:
+    bank, broker = cluster.bank, cluster.bank.domain.broker()
+    first, *_ = cluster.start()
+    bank.open("a")
+    cluster.settle()
+    first.finish()
+    cluster.engines.clear()
+    priorities = (Priority.NORMAL, Priority.LOW)
+    accepted = [send(cluster, bank.Deposit(account_id="a"), priority=priority) for priority in priorities * 5]
+    for relay in relays_of(cluster):
+        relay.publish_batch(100)
+    assert [len(broker.read(stream, "Teller", "dead.1.cafe", 10, 0.0)) for stream in STREAMS] == [5, 5]
+    cluster.start()
+    wait_for(lambda: finished(cluster, accepted))
+    assert bank.domain.repository_for(bank.account).get("a").balance == 10
+    wait_for(lambda: all(broker.stream(stream).length == 0 for stream in STREAMS))
+    wait_for(lambda: not any("dead.1.cafe" in broker.stream(stream).groups[0].consumers for stream in STREAMS))
+
+
+def test_they_are_carried_out_whichever_way_each_process_is_configured(cluster: Cluster) -> None:
+    """While a configuration is being rolled out there are both: who rings, and who waits without listening."""
+    bank = cluster.bank
+    accepted = [send(cluster, bank.Open(account_id="a"))]
+    for processing in ("async", "sync", "async"):
+        cluster.config["command_processing"] = processing
+        cluster.start()
+        wait_for(lambda: finished(cluster, accepted))
+        accepted.extend(
+            send(cluster, bank.Deposit(account_id="a"), priority=priority)
+            for priority in (Priority.NORMAL, Priority.LOW) * 10
+        )
+    wait_for(lambda: finished(cluster, accepted))
+    cluster.stop()
+    accepted.append(send(cluster, bank.Deposit(account_id="a")))
+    cluster.config["command_processing"] = "sync"
+    cluster.start()
+    wait_for(lambda: finished(cluster, accepted))
+    assert bank.domain.repository_for(bank.account).get("a").balance == 61
+
+
+def test_streams_of_commands_cost_a_quiet_server_one_question_each_and_no_thread(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (engine,) = cluster.start()
+    cluster.settle()
+    threads = {thread.name for thread in engine.report().threads}
+    assert not any(name.startswith("Teller on") for name in threads)
+    assert {"commands, primary lane, 1", "commands, backfill lane, 1"} <= threads
+    broker = cluster.banks[0].domain.broker()
+    asked: Counter[str] = Counter()
+    for name in ("read", "absent"):
+        monkeypatch.setattr(broker, name, counting(getattr(broker, name), asked))
+    time.sleep(4)
+    assert sum(asked[stream] for stream in cluster.streams) >= 4 * len(cluster.streams)  # who waits there asks on
+    assert max(asked[stream] for stream in STREAMS) <= 4  # in two rounds at most, each for entries and for the dead
+
+
+def counting(call: Callable[..., Any], asked: Counter[str]) -> Callable[..., Any]:
+    def counted(stream: str, *arguments: Any, **options: Any) -> Any:
+        asked[stream] += 1
+        return call(stream, *arguments, **options)
+
+    return counted
+
+
+def relays_of(cluster: Cluster) -> list[Relay]:
+    assembly = Assembly(cluster.bank.domain, Role(), LaneGate(), "relaying")
+    assert list(assembly.threads())  # each part is made when its thread would begin; none does
+    return list(assembly.relays.values())

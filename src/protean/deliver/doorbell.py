@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable, Collection, Sequence
 
 from protean.exceptions import BrokerError
-from protean.ports.broker import Doorbell
+from protean.ports.broker import Doorbell, Publisher, Tally
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +22,27 @@ PAUSE_AFTER_ERROR = 1.0
 
 def bell_name(database: str, lane: str) -> str:
     return f"{database}:{lane}"
+
+
+def stream_bell(stream: str) -> str:
+    """Rung when something is published on a stream that nobody waits at."""
+    return f"stream:{stream}"
+
+
+class Announcing:
+    """Publishes, and rings for those of `streams` that got something."""
+
+    def __init__(self, publisher: Publisher, streams: Collection[str], ring: Callable[[str], None]) -> None:
+        self._publisher = publisher
+        self._streams = frozenset(streams)
+        self._ring = ring
+
+    def publish(self, entries: Sequence[tuple[str, bytes]], tally: Tally | None = None) -> int:
+        """As the publisher does. What it does not answer for is found by a look."""
+        count = self._publisher.publish(entries, tally)
+        for stream in self._streams.intersection(stream for stream, _ in entries):
+            self._ring(stream_bell(stream))
+        return count
 
 
 class Ringer:

@@ -43,6 +43,8 @@ class LaneGate:
 
     def __init__(self, memory: mmap | None = None) -> None:
         self._memory = memory if memory is not None else mmap(-1, SLOTS)
+        #: Whether somebody in this process has wanted to pass; whoever acts on it takes it back.
+        self.wanted = False
 
     def slot(self, index: int) -> GateSlot:
         return GateSlot(self._memory, index)
@@ -74,6 +76,7 @@ class Passage:
 
     def wait(self, stopping: threading.Event) -> None:
         """Return when backfill may handle a message, or when `stopping` is set."""
+        self._gate.wanted = True
         self._was_closed = self._gate.closed
         if not self._was_closed:
             return

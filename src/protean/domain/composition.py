@@ -213,6 +213,10 @@ class Domain(Declarations, Bulk, Reacting, ReadingMethods, Histories):
         self.consumer = self._connections.consumer = consumer
         self._connections.least = connections
 
+    def ring(self, bell: str) -> None:
+        """Wake who listens to that bell, from a thread in the background, best effort."""
+        self._connections.ring(bell)
+
     def committed(self, provider: str, messages: list[NewMessage]) -> None:
         """Wake the relays of what was committed, or, without a broker, run the handlers."""
         published = bool(published_among(self, messages))

@@ -9,8 +9,9 @@ from functools import partial
 from typing import Protocol
 
 from protean import codec
+from protean.deliver.attending import ATTENDANTS, TURN, Attendant, Attendants
 from protean.deliver.dead_letters import Undertaker
-from protean.deliver.doorbell import bell_name
+from protean.deliver.doorbell import Announcing, bell_name, stream_bell
 from protean.deliver.gate import GateSlot, LaneGate, Passage
 from protean.deliver.lanes import Lane
 from protean.deliver.publishing import PublishingRelay
@@ -19,7 +20,7 @@ from protean.deliver.subscription import GATHER, LaneRoute, Subscription, Subscr
 from protean.deliver.vigil import Vigil
 from protean.domain import Domain
 from protean.domain.reacting import process_managers
-from protean.elements.handlers import HandlerSpec
+from protean.elements.handlers import COMMANDS, HandlerSpec
 from protean.exceptions import ConfigurationError
 from protean.handle.breaker import Breaker, BreakerSettings
 from protean.handle.executor import Executor
@@ -73,6 +74,11 @@ class Subscribed:
     category: str
     provider: str
 
+    @property
+    def of_commands(self) -> bool:
+        """Whether the category is that of an aggregate's asynchronous commands."""
+        return self.category.endswith(COMMANDS)
+
 
 class Assembly:
     def __init__(self, domain: Domain, role: Role, gate: LaneGate, consumer: str) -> None:
@@ -88,6 +94,11 @@ class Assembly:
             for handler in domain.registry.consumers
             for category in handler.categories
         ]
+        #: Those on whose streams little happens, as commands are handled where they are sent: they share threads.
+        self._quiet = [
+            each for each in self.subscribed if each.of_commands and domain.config.command_processing == "sync"
+        ]
+        self._attendants: list[Attendants] = []
         self.providers = sorted({aggregate.__protean__.provider for aggregate in domain.registry.aggregates})
         #: Every (stream, group) of these handlers, whatever lanes this process serves.
         self.groups = {
@@ -99,9 +110,9 @@ class Assembly:
         self.foreign = ForeignStreams(domain, self.lanes)
         self.publishing = PublishingRelays(domain, self.providers if Lane.PRIMARY in self.lanes else ())
         self.relays: dict[str, Relay] = {}
-        #: By the name of their thread.
+        #: By what would be the name of their thread; it is, unless they share threads.
         self.subscriptions: dict[str, Subscription] = {}
-        self.occupied: dict[str, Subscription | Relay | PublishingRelay] = {}
+        self.occupied: dict[str, Subscription | Attendant | Relay | PublishingRelay] = {}
         self.in_rounds: dict[str, InRounds] = {}
         #: What somebody has said must rest.
         self.pauses = Pauses(lambda: reading(domain, control_provider(domain)))
@@ -115,12 +126,15 @@ class Assembly:
     @property
     def connections(self) -> int:
         """How many database connections all threads can hold at the same time."""
-        # relays, housekeeping, lookout, timeouts
-        publishing = len(self._domain.lanes.in_use) + 3 if Lane.PRIMARY in self.lanes else 0
-        handling = (len(self.subscribed) + len(self.providers)) * len(self.lanes)  # subscriptions, retries
+        # relays, housekeeping, lookout
+        publishing = (len(self._domain.lanes.in_use) + 2) * len(self.providers) if Lane.PRIMARY in self.lanes else 0
+        if Lane.PRIMARY in self.lanes:
+            publishing += sum(bool(process_managers(self._domain.registry, each)) for each in self.providers)
+        subscriptions = len(self.subscribed) - len(self._quiet) + min(len(self._quiet), ATTENDANTS)
+        handling = (subscriptions + len(self.providers)) * len(self.lanes)  # and retries
         handling += len(self.foreign.subscribers) + len(self.publishing)
-        # dead letters, lanes of the past, the probe, the vigil, pauses
-        return handling + publishing * len(self.providers) + 5
+        drained = 1 if drains(self.lanes, self._domain.lanes.enabled) else 0
+        return handling + publishing + drained + 4  # dead letters, the probe, the vigil, pauses
 
     def threads(self) -> Iterator[tuple[str, Run]]:
         """Everything to run, by a name for people; each gets the event that stops it."""
@@ -144,22 +158,29 @@ class Assembly:
             if name in self.foreign.subscriptions:
                 self.occupied[name] = self.foreign.subscriptions[name]
             yield name, run
-        mine = {where for where in self.groups if self._lane_of(where[0]) in self.lanes}
+        # Who is gone is gone from all of them: quiet ones need not be asked where there are others.
+        mine = self._groups_on(self.lanes, quiet=False) or self._groups_on(self.lanes, quiet=True)
         vigil = Vigil(self._domain.broker(), self._consumer, mine, self._terminate_sessions, self.heard)
         yield "vigil", vigil.run
         yield self._in_rounds("pauses", self.pauses)
         if drains(self.lanes, self._domain.lanes.enabled):
             yield "lanes of earlier configurations", RetiredLanes(self._domain, self._consumer, self._retired).run
         if Lane.BACKFILL in self.lanes:
-            primary = [(stream, group) for stream, group in sorted(self.groups) if not self._is_backfill(stream)]
-            paused = partial(self._is_paused, Lane.PRIMARY)
-            watch = BacklogWatch(self._domain.broker(), primary, self._gate.slot(self._role.slots[-1]), paused)
+            watch = BacklogWatch(
+                self._domain.broker(),
+                self._gate,
+                self._gate.slot(self._role.slots[-1]),
+                sorted(self._groups_on((Lane.PRIMARY,), quiet=False)),
+                sorted(self._groups_on((Lane.PRIMARY,), quiet=True)),
+                paused=partial(self._is_paused, Lane.PRIMARY),
+            )
             yield "watch over production's backlog", watch.run
 
     @property
     def bells(self) -> tuple[str, ...]:
         """The doorbells that somebody here waits for."""
-        return (*self.relays, *self.publishing.bells)
+        quiet = sorted(stream for attendants in self._attendants for stream in attendants.streams)
+        return (*self.relays, *self.publishing.bells, *map(stream_bell, quiet))
 
     def wake(self, bell: str) -> None:
         """The doorbell rang."""
@@ -167,6 +188,10 @@ class Assembly:
         if relay is not None:
             relay.wake()
         self.publishing.wake(bell)
+        for attendants in self._attendants:
+            for stream in attendants.streams:
+                if bell == stream_bell(stream):
+                    attendants.call(stream)
 
     def _housekeeping(self) -> Iterator[tuple[str, Run]]:
         for provider in self.providers:
@@ -178,12 +203,19 @@ class Assembly:
 
     def _lane(self, lane: Lane) -> Iterator[tuple[str, Run]]:
         passage = self._passage(lane)
+        shared: list[Subscription] = []
         for number, each in enumerate(self.subscribed):
             slot = self._gate.slot(self._role.slots[number % (SLOTS_PER_PROCESS - 2)])
             subscription = self._subscription(each, lane, slot)
             name = f"{each.handler.name} on {subscription.route.stream}"
-            self.subscriptions[name] = self.occupied[name] = subscription
+            self.subscriptions[name] = subscription
+            if each in self._quiet:
+                shared.append(subscription)
+                continue
+            self.occupied[name] = subscription
             yield name, subscription.run
+        if shared:
+            yield from self._shared(shared, lane)
         for provider in self.providers:
             executors: dict[str, Executor] = {}
             executors |= {e.handler.name: self._executor(e) for e in self.subscribed if e.provider == provider}
@@ -198,6 +230,15 @@ class Assembly:
                 signals=self._domain.signals,
             )
             yield self._in_rounds(f"retries of {provider}, {lane} lane", retrier)
+
+    def _shared(self, subscriptions: list[Subscription], lane: Lane) -> Iterator[tuple[str, Run]]:
+        attendants = Attendants(self._domain.broker(), subscriptions, self._domain.config.server.tick_interval)
+        self._attendants.append(attendants)
+        yield f"watch over commands, {lane} lane", attendants.watch
+        for number, attendant in enumerate(attendants.workers, 1):
+            name = f"commands, {lane} lane, {number}"
+            self.occupied[name] = attendant
+            yield name, attendant.run
 
     def _paused(self, handler: str, lane: Lane) -> str | None:
         """Why the handler must rest on that lane, if it must."""
@@ -216,6 +257,7 @@ class Assembly:
     def _relay(self, provider: str, lane: Lane) -> Relay:
         lanes, outbox = self._domain.lanes, self._domain.config.outbox
         registry = self._domain.registry
+        quiet = {lanes.stream(each.category, lane) for each in self._quiet}
 
         def route(row: OutboxRow) -> str | None:
             heard = registry.handlers_of(row.category) or row.awaited  # awaited by another release than this one
@@ -223,7 +265,7 @@ class Assembly:
 
         relay = Relay(
             self._domain.database(provider).outbox,
-            self._domain.broker(),
+            Announcing(self._domain.broker(), quiet, self._domain.ring),
             lanes.claim(outbox.broker, lane),
             route,
             settings=RelaySettings(
@@ -240,6 +282,8 @@ class Assembly:
         lanes, server = self._domain.lanes, self._domain.config.server
         where = (stream or lanes.stream(each.category, lane), each.handler.name)
         executor = self._executor(each)
+        shares = each in self._quiet and not stream
+        batch = min(server.messages_per_tick, TURN) if shares else server.messages_per_tick
         return Subscription(
             LaneRoute(each.handler.name, where[0], lane),
             self._domain.broker(),
@@ -254,7 +298,7 @@ class Assembly:
             slot=slot if lanes.enabled and lane is Lane.PRIMARY else None,
             passage=self._passage(lane),
             late=self.recovering.late(each.provider, lane) if where in self.unmade else None,
-            settings=SubscriptionSettings(server.messages_per_tick, server.tick_interval, lanes.enabled),
+            settings=SubscriptionSettings(batch, server.tick_interval, lanes.enabled, waits=not shares),
             signals=self._domain.signals,
         )
 
@@ -274,11 +318,13 @@ class Assembly:
             return None
         return Passage(self._gate, self._domain.config.server.priority_lanes.min_share)
 
-    def _lane_of(self, stream: str) -> Lane:
-        return Lane.BACKFILL if self._domain.lanes.enabled and self._is_backfill(stream) else Lane.PRIMARY
-
-    def _is_backfill(self, stream: str) -> bool:
-        return stream.endswith(f":{self._domain.lanes.backfill_suffix}")
+    def _groups_on(self, served: tuple[Lane, ...], *, quiet: bool) -> set[tuple[str, str]]:
+        return {
+            (self._domain.lanes.stream(each.category, lane), each.handler.name)
+            for each in self.subscribed
+            for lane in served
+            if (each in self._quiet) is quiet
+        }
 
     def _bury(self, failure: Failure) -> None:
         if self._undertaker is None:
