@@ -24,6 +24,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "poisoned": ("poisoned",),
     "iterate": ("iterate",),
     "idle": ("idle",),
+    "asynchronous": ("asynchronous",),
     "recovery": ("recovery",),
 }
 NAMES = tuple(name for family in FAMILIES.values() for name in family)
