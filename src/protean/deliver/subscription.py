@@ -15,9 +15,10 @@ from protean.deliver.activity import Activity, State
 from protean.deliver.gate import GateSlot, Passage
 from protean.deliver.lanes import Lane
 from protean.deliver.reconciling import MADE_LATE
+from protean.deliver.reporting import report
 from protean.exceptions import BrokerError, DatabaseError, GroupMissingError
 from protean.ports.broker import Entry, Presence, Subscriber
-from protean.ports.handling import Delivery, Execute, Outcome, Verdict
+from protean.ports.handling import Delivery, Execute, Outcome
 from protean.ports.progress import Failure, FailureState
 from protean.ports.signals import SILENCE, Signals
 from protean.wording import counted
@@ -241,7 +242,8 @@ class Subscription:
 
     def _round(self, stopping: threading.Event) -> None:
         if (why := self._paused()) is not None:
-            self._stand_aside(BREAKER_LOOK, stopping, why)
+            self._read_nothing = True
+            self._stand_aside(BREAKER_LOOK if self._settings.waits else 0.0, stopping, why)
             return
         if self._outdated:
             self._outdated = False
@@ -373,30 +375,4 @@ class Subscription:
         self._inherited = max(0, self._inherited - len(outcomes))
         for outcome in outcomes:
             self._hand.popleft()
-            self._report(outcome)
-
-    def _report(self, outcome: Outcome) -> None:
-        head = (self.route.handler, outcome.message_type, outcome.message_id[:8])
-        failure = outcome.failure
-        if outcome.verdict is Verdict.HANDLED:
-            logger.info("[%s] Processing %s (ID: %s...) -- acked", *head)
-        elif failure is None:
-            what = "waits behind an earlier failure" if outcome.verdict is Verdict.BLOCKED else "has failed before"
-            logger.info("[%s] Processing %s (ID: %s...) -- %s", *head, what)
-        elif failure.state is FailureState.WAITING:
-            logger.warning(
-                "[%s] Processing %s (ID: %s...) -- failed, attempt %d, again at %s: %s: %s",
-                *head,
-                failure.attempts,
-                f"{failure.due_at:%H:%M:%S}",
-                failure.error_type,
-                failure.error,
-            )
-        else:
-            logger.error(
-                "[%s] Processing %s (ID: %s...) -- dead after %s: %s: %s",
-                *head,
-                counted(failure.attempts, "attempt"),
-                failure.error_type,
-                failure.error,
-            )
+            report(logger, self.route.handler, outcome)
