@@ -149,6 +149,17 @@ def test_as_many_as_there_are_attendants_work_at_once_and_never_two_for_one_stre
     assert max(most) == module.ATTENDANTS
 
 
+def test_who_is_called_at_the_end_of_a_turn_that_found_nothing_has_another_one(office: Office) -> None:
+    attendants, stopping = office.attendants, office.stopping
+    attendants.call(STREAMS[0])
+    first = attendants.next(stopping)
+    assert first is not None
+    attendants.call(STREAMS[0])  # it may have read just before what this is for
+    attendants.done(first, stopping, more=False)
+    attendants.call(STREAMS[1])
+    assert attendants.next(stopping) is first
+
+
 def test_groups_that_are_gone_are_made_anew_at_the_next_round(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ROUND_INTERVAL", 0.05)
     office.open(watching=True)
