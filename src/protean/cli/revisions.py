@@ -152,6 +152,7 @@ def _databases(domain: Domain) -> Iterator[tuple[str, list[Table], Revisions]]:
         database = domain.database(name)
         if not isinstance(database, Revisable):
             raise NotSupportedError(f"the database {name!r} has no revisions; change its tables by its own means")
+        database.ping()  # also where there is no revision yet, and so nothing to ask it for
         yield name, tables, database.revisions(domain.config.root / FOLDER / name)
 
 
