@@ -234,3 +234,15 @@ def test_a_backlog_that_a_second_look_confirms_closes_the_gate_until_it_is_gone(
     watched.ack(stream, "Teller", [each.id for each in watched.read(stream, "Teller", "me", 1, 0.0)])
     watch.look()
     assert not gate.closed
+
+
+@pytest.mark.parametrize("stream", ["account", "account:command"])
+def test_what_a_paused_group_leaves_keeps_the_gate_open(watched: Watched, stream: str) -> None:
+    gate = LaneGate()
+    groups = [("account", "Teller")], [("account:command", "Teller")]
+    watch = BacklogWatch(watched, gate, gate.slot(0), *groups, paused=lambda group: group == "Teller")
+    watched.publish([(stream, b"{}")])
+    for _ in range(2 * SELDOM):
+        gate.wanted = True
+        watch.look()
+    assert not gate.closed

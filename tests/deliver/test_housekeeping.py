@@ -19,6 +19,7 @@ from protean.ports.outbox import Outbox
 from protean.ports.progress import FailureFilter, FailureState
 from protean.ports.recovery import Interest
 from protean.server.recovering import interests_of
+from protean.testing.contracts.database_control import OPERATION
 
 NOW = timedelta(0)
 
@@ -142,6 +143,20 @@ def test_discarded_failures_are_forgotten_after_a_month(bank: Bank) -> None:
     transaction.failures.save(replace(failure, message_id="dead", due_at=old, last_failed_at=old))
     transaction.commit()
     assert sweep(bank, Retention()).failures == 1
+
+
+def test_what_was_done_by_whom_is_forgotten_after_three_months(bank: Bank) -> None:
+    transaction = bank.domain.database().transaction()
+    for days in (1, 89, 91, 200):
+        at = utc_now() - timedelta(days=days)
+        transaction.control.record(replace(OPERATION, id=str(days), started_at=at, told_at=at))
+    transaction.commit()
+
+    assert sweep(bank, Retention()).operations == 2
+
+    left = bank.domain.database().transaction()
+    assert [each.id for each in left.control.operations(10)] == ["1", "89"]
+    left.rollback()
 
 
 def test_a_handler_that_the_code_no_longer_has_keeps_its_floor(bank: Bank) -> None:

@@ -16,6 +16,7 @@ from protean.handle.interruptions import BUDGET
 from protean.handle.retry import RetryPolicy
 from protean.ports.handling import Delivery, Outcome, Verdict
 from protean.ports.progress import FailureFilter, FailureState
+from protean.server.signalling import Recorder
 
 #: Due again at once.
 EAGER = RetryPolicy(base_delay=0.0)
@@ -100,6 +101,19 @@ def test_what_a_deferred_constraint_refuses_is_a_failure_of_its_message_and_its_
     allow(database_url)
     assert retry(bank, executor) is None
     assert (bank.applied("a"), bank.position("a")) == ([0, 1], (1, False))
+
+
+def test_what_is_refused_at_the_commit_is_told_to_nobody_as_completed(on_postgresql: Bank, database_url: str) -> None:
+    bank = on_postgresql
+    for name in ("a", "b"):
+        bank.open(name)
+    refuse(database_url, "NEW.account_id = 'a'")
+    bank.domain.signals = recorder = Recorder(lambda category, _priority: category, history=True)
+
+    serve(bank.executor(policy=EAGER), [*bank.deliveries("b"), *bank.deliveries("a")], grouped=True)
+
+    completed = [said.message for said in recorder.said() if said.name == "handler.completed"]
+    assert completed == bank.log("b")
 
 
 def test_of_a_gap_that_is_closed_the_message_that_is_refused_at_the_commit_is_found_and_soon(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -76,6 +77,10 @@ def test_backfill_does_not_wait_for_what_a_paused_production_leaves(cluster: Clu
         cluster.bank.open("acc-1")
 
     wait_for(lambda: cluster.bank.applied("acc-1") == [0])
+    time.sleep(3.0)  # by now the backlog would be confirmed, if it were one
+    with processing_priority(Priority.LOW):
+        cluster.bank.deposit("acc-1")
+    wait_for(lambda: cluster.bank.applied("acc-1") == [0, 1])
 
     assert cluster.bank.applied("acc-0") == []
 

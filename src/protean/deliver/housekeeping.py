@@ -6,13 +6,14 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import partial
 
 from protean import crash
 from protean.clock import utc_now
 from protean.deliver.floors import FloorKeeper
 from protean.exceptions import BrokerError, DatabaseError
-from protean.ports.database import Database
+from protean.ports.database import Database, Transaction
 from protean.ports.progress import FailureFilter, FailureState
 from protean.ports.recovery import Interest, Standing
 from protean.rounds import Rounds
@@ -95,24 +96,27 @@ class Housekeeping:
                 if swept.rows:
                     logger.info(
                         "Pruned %d published outbox rows, %d inbox rows, %d idempotency keys, %d results of commands, "
-                        "%d archived failures",
+                        "%d archived failures, %d operations on record",
                         swept.outbox,
                         swept.inbox,
                         swept.keys,
                         swept.results,
                         swept.failures,
+                        swept.operations,
                     )
 
     def sweep(self, stopping: threading.Event) -> Swept:
         """Prune all there is to prune, batch by batch, then raise the floors. Raises DatabaseError and BrokerError."""
-        now = utc_now()
+        now, kept = utc_now(), self._retention
+        # An archived failure is due since it was archived.
+        archived = FailureFilter(state=FailureState.ARCHIVED, due_before=now - FAILURE_RETENTION)
         return Swept(
-            outbox=self._in_batches(stopping, lambda: self._database.outbox.prune(now - self._retention.outbox, BATCH)),
+            outbox=self._in_batches(stopping, lambda: self._database.outbox.prune(now - kept.outbox, BATCH)),
             inbox=self._inboxes(stopping) + self._foreign_inboxes(stopping),
-            keys=self._in_batches(stopping, lambda: self._prune_keys(now - self._retention.keys)),
-            results=self._in_batches(stopping, lambda: self._prune_results(now - self._retention.results)),
-            failures=self._in_batches(stopping, lambda: self._prune_failures(now - FAILURE_RETENTION)),
-            operations=self._in_batches(stopping, lambda: self._prune_operations(now - self._retention.operations)),
+            keys=self._pruned(stopping, lambda it: it.idempotency_keys.prune(now - kept.keys, BATCH)),
+            results=self._pruned(stopping, lambda it: it.command_results.prune(now - kept.results, BATCH)),
+            failures=self._pruned(stopping, lambda it: it.failures.prune(archived, BATCH)),
+            operations=self._pruned(stopping, lambda it: it.control.prune(now - kept.operations, BATCH)),
             raised=self._keeper.raise_floors(stopping) if self._keeper is not None else 0,
         )
 
@@ -128,43 +132,19 @@ class Housekeeping:
             stopping.wait(REST)
         return total
 
-    def _prune_operations(self, started_before: datetime) -> int:
-        transaction = self._database.transaction()
-        try:
-            pruned = transaction.control.prune(started_before, BATCH)
-            transaction.commit()
-        finally:
-            transaction.rollback()
-        return pruned
+    def _pruned(self, stopping: threading.Event, prune: Callable[[Transaction], int]) -> int:
+        """The same, with a transaction for each batch."""
 
-    def _prune_failures(self, archived_before: datetime) -> int:
-        """An archived failure is due since it was archived."""
-        archived = FailureFilter(state=FailureState.ARCHIVED, due_before=archived_before)
-        transaction = self._database.transaction()
-        try:
-            pruned = transaction.failures.prune(archived, BATCH)
-            transaction.commit()
-        finally:
-            transaction.rollback()
-        return pruned
+        def batch() -> int:
+            transaction = self._database.transaction()
+            try:
+                pruned = prune(transaction)
+                transaction.commit()
+            finally:
+                transaction.rollback()
+            return pruned
 
-    def _prune_keys(self, first_before: datetime) -> int:
-        transaction = self._database.transaction()
-        try:
-            pruned = transaction.idempotency_keys.prune(first_before, BATCH)
-            transaction.commit()
-        finally:
-            transaction.rollback()
-        return pruned
-
-    def _prune_results(self, finished_before: datetime) -> int:
-        transaction = self._database.transaction()
-        try:
-            pruned = transaction.command_results.prune(finished_before, BATCH)
-            transaction.commit()
-        finally:
-            transaction.rollback()
-        return pruned
+        return self._in_batches(stopping, batch)
 
     def _inboxes(self, stopping: threading.Event) -> int:
         """Forget what handlers have handled below their floors and long enough ago; how many rows."""
@@ -186,17 +166,8 @@ class Housekeeping:
             except BrokerError as error:
                 logger.debug("What %s has handled stays in the inbox for now: %s", handler, error)
                 continue
-            total += self._in_batches(stopping, lambda name=handler, upto=below: self._forget(name, upto))  # type: ignore[misc]  # bound now
+            total += self._pruned(stopping, partial(_forget, handler=handler, below=below))
         return total
-
-    def _forget(self, handler: str, below: int) -> int:
-        transaction = self._database.transaction()
-        try:
-            forgotten = transaction.inbox.forget(handler, below, BATCH)
-            transaction.commit()
-        finally:
-            transaction.rollback()
-        return forgotten
 
     def _inbox(self, interest: Interest, standing: Standing, stopping: threading.Event) -> int:
         before, after, total = utc_now() - self._retention.inbox, standing.start, 0
@@ -209,3 +180,7 @@ class Housekeeping:
             crash.point("cleanup.mid")
             stopping.wait(REST)
         return total
+
+
+def _forget(transaction: Transaction, handler: str, below: int) -> int:
+    return transaction.inbox.forget(handler, below, BATCH)

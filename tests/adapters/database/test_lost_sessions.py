@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
+import psycopg
 import pytest
 
 from protean.adapters.sql import SqlDatabase
@@ -92,3 +93,28 @@ def test_after_a_lost_session_the_next_transaction_has_another(postgresql: SqlDa
     write(postgresql, customer("1"))
     with transaction(postgresql) as after:
         assert after.rows.get(CUSTOMER, "1") is not None
+
+
+def test_an_interruption_in_the_middle_of_a_statement_stays_one_and_its_connection_is_not_used_again(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(database_url, pool_size=1, application_name="tests", schema=None, timeouts=DEFAULT_TIMEOUTS)
+    waited = psycopg.waiting.wait
+
+    def interrupted(generator: Generator[Any, Any, Any], *_args: Any, **_options: Any) -> Any:
+        """What a signal does that comes after a statement was sent and before its answer is waited for."""
+        try:
+            next(generator)
+        except StopIteration as settled:
+            return settled.value
+        monkeypatch.setattr(psycopg.waiting, "wait", waited)
+        generator.close()
+        raise KeyboardInterrupt
+
+    [(before,)] = engine.once("SELECT pg_backend_pid()")
+    monkeypatch.setattr(psycopg.waiting, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        engine.once("SELECT 1")
+
+    assert engine.once("SELECT pg_backend_pid()") != [(before,)]
+    engine.close()

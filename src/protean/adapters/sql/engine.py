@@ -118,13 +118,19 @@ class Engine:
                 _autocommit(connection, True)
             cursor = connection.cursor()
             cursor.execute(sql if self.postgresql else sqlite.placeholders(sql), values)
-            return list(cursor.fetchall())
+            rows = list(cursor.fetchall())
+            if self.postgresql:
+                _autocommit(connection, False)
         except self.dbapi.Error as error:
             connection.invalidate(error)
             raise translate(error, self.dbapi, self.name) from error
+        except BaseException as error:
+            # Interrupted, the connection may still await an answer, and would refuse its next statement.
+            connection.invalidate(error)
+            raise
+        else:
+            return rows
         finally:
-            if self.postgresql and connection.is_valid:
-                _autocommit(connection, False)
             connection.close()
 
     def quoted(self, name: str) -> str:
