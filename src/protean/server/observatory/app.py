@@ -26,6 +26,8 @@ from protean.server.observatory.documents import (
     workers_of,
 )
 from protean.server.observatory.feed import Feed
+from protean.server.observatory.pages import pages, static
+from protean.server.observatory.rendering import Renderer
 from protean.server.observatory.sessions import Role, Sessions
 from protean.server.observatory.streaming import Streams
 
@@ -73,6 +75,9 @@ def create_observatory(domain: Domain, access: Access = Access()) -> FastAPI:
     )
     app.include_router(_questions(domain, collector))
     app.include_router(Streams(domain.name, collector, feed).router())
+    renderer = Renderer(domain.name, collector.latest)
+    app.include_router(pages(renderer))
+    app.include_router(static(renderer))
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     sessions = Sessions(access.tokens, read_only=access.read_only)

@@ -112,7 +112,8 @@ class Collector:
         if self._latest is None or not self._latest.errors:
             logger.warning("The collector waits: %s", error)
         before = self._latest or Snapshot(at=utc_now(), verdict=judging.unknown([error]))
-        return replace(before, at=utc_now(), verdict=judging.unknown([error]), errors=(error,))
+        since = before.failing_since or utc_now()
+        return replace(before, at=utc_now(), verdict=judging.unknown([error]), errors=(error,), failing_since=since)
 
 
 def _workers(domain: Domain) -> list[Worker]:

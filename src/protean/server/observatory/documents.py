@@ -7,6 +7,8 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from protean.ports.control import Pause
+from protean.server.observatory import judging
 from protean.server.observatory.history import Percentiles
 from protean.server.observatory.snapshot import HandlerFigures, LaneFigures, MinuteFigures, Snapshot
 
@@ -50,8 +52,12 @@ class PercentilesDocument(Document):
 
 
 class ProductionDocument(Document):
-    """End to end: from the outbox to the handler's end. `before`: ahead of the backfill that is under way."""
+    """End to end: from the outbox to the handler's end. `before`: ahead of the backfill that is under way.
 
+    `answer`: whether it is slower than before, in words.
+    """
+
+    answer: str
     now: PercentilesDocument | None
     before: PercentilesDocument | None
     times_slower: float | None
@@ -59,8 +65,12 @@ class ProductionDocument(Document):
 
 
 class BackfillDocument(Document):
-    """State, reason and ETA are three things. `eta_s`: at least and at most, null before there is a rate."""
+    """State, reason and ETA are three things. `eta_s`: at least and at most, null before there is a rate.
 
+    `answer`: when it will be done, in words.
+    """
+
+    answer: str
     behind: int
     oldest_s: float | None
     rate: float
@@ -93,8 +103,11 @@ class ThroughputDocument(Document):
 
 
 class OverviewDocument(Document):
+    """`trouble`: since when which server has not answered, and the figures have been as they were."""
+
     at: datetime
     errors: list[str]
+    trouble: str | None
     verdict: VerdictDocument
     production: ProductionDocument
     throughput: ThroughputDocument
@@ -103,13 +116,26 @@ class OverviewDocument(Document):
     series: list[MinuteDocument]
 
 
+class PauseDocument(Document):
+    reason: str
+    actor: str
+    expires_at: datetime
+
+    @classmethod
+    def of(cls, pause: Pause | None) -> PauseDocument | None:
+        return None if pause is None else cls(reason=pause.reason, actor=pause.actor, expires_at=pause.expires_at)
+
+
 class HandlerDocument(Document):
+    """`paused`: who has it rest on this lane, why and until when; null while it works."""
+
     name: str
     exists: bool
     lag: int
     pending: int
     latency: PercentilesDocument | None
     handling: PercentilesDocument | None
+    paused: PauseDocument | None
 
     @classmethod
     def of(cls, handler: HandlerFigures) -> HandlerDocument:
@@ -120,6 +146,7 @@ class HandlerDocument(Document):
             pending=handler.pending,
             latency=PercentilesDocument.of(handler.latency),
             handling=PercentilesDocument.of(handler.handling),
+            paused=PauseDocument.of(handler.paused),
         )
 
 
@@ -190,10 +217,11 @@ class WorkersDocument(Document):
 
 
 class LiveDocument(Document):
-    """What `/live` sends each second: both, of one moment."""
+    """What `/live` sends each second: all of one moment."""
 
     overview: OverviewDocument
     lanes: LanesDocument
+    workers: WorkersDocument
 
 
 class ErrorDetail(Document):
@@ -215,8 +243,10 @@ def overview_of(snapshot: Snapshot) -> OverviewDocument:
     return OverviewDocument(
         at=snapshot.at,
         errors=list(snapshot.errors),
+        trouble=judging.trouble(snapshot.errors, snapshot.failing_since),
         verdict=VerdictDocument(level=snapshot.verdict.level.value, text=snapshot.verdict.text),
         production=ProductionDocument(
+            answer=judging.slower_than_before(production),
             now=PercentilesDocument.of(production.now),
             before=PercentilesDocument.of(production.before),
             times_slower=None if production.slower is None else round(production.slower, 2),
@@ -229,6 +259,7 @@ def overview_of(snapshot: Snapshot) -> OverviewDocument:
         backfill=None
         if backfill is None
         else BackfillDocument(
+            answer=judging.done_when(backfill),
             behind=backfill.behind,
             oldest_s=None if backfill.oldest is None else round(backfill.oldest, 1),
             rate=round(backfill.rate, 2),
@@ -257,3 +288,8 @@ def workers_of(snapshot: Snapshot) -> WorkersDocument:
         WorkerDocument(name=worker.name, lanes=list(worker.lanes)) for worker in snapshot.workers
     ]
     return WorkersDocument(at=snapshot.at, errors=list(snapshot.errors), workers=list(workers))
+
+
+def live_of(snapshot: Snapshot) -> LiveDocument:
+    """All that changes from one second to the next."""
+    return LiveDocument(overview=overview_of(snapshot), lanes=lanes_of(snapshot), workers=workers_of(snapshot))

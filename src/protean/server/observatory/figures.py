@@ -44,6 +44,7 @@ def lane_figures(reports: Sequence[LaneReport], history: History, minute: int) -
                 group.pending,
                 Percentiles.of(merged(each for each in told if each.handler == group.handler)),
                 Percentiles.of(_handling(each for each in told if each.handler == group.handler)),
+                group.paused,
             )
             for group in report.groups
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from protean.deliver.lanes import Lane
 from protean.server.observatory.snapshot import (
@@ -56,6 +57,36 @@ def verdict(production: Production, backfill: BackfillFigures | None, found: Seq
 def unknown(errors: Sequence[str]) -> Verdict:
     """The verdict while a server does not answer."""
     return Verdict(Level.UNKNOWN, f"Nothing can be said for sure: {errors[0]}")
+
+
+def trouble(errors: Sequence[str], since: datetime | None) -> str | None:
+    """Which server does not answer, and since when; None when all do."""
+    if not errors:
+        return None
+    return errors[0] if since is None else f"{errors[0]}; so it has been since {since:%H:%M:%S} UTC"
+
+
+def slower_than_before(production: Production) -> str:
+    """Whether production is, in words."""
+    if production.now is None:
+        return "Production has had nothing to do in the last minutes"
+    now = duration(production.now.p95)
+    if production.before is None:
+        return f"p95 {now}; there is no before to compare with yet"
+    before = f"{duration(production.before.p95)} before"
+    if _slower(production) is not None:
+        return f"Production is slower: p95 {now}, {before}"
+    return f"Production is not slower: p95 {now}, {before}"
+
+
+def done_when(backfill: BackfillFigures) -> str:
+    """When the backfill will be, in words."""
+    if backfill.eta is None:
+        return "When backfill is done cannot be said: none of it was handled lately"
+    if not backfill.behind:
+        return "Backfill is done"
+    least, most = backfill.eta
+    return f"Backfill is done in about {duration((least + most) / 2)}"
 
 
 def duration(seconds: float) -> str:

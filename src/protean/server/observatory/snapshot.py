@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from protean.ports.control import Pause
 from protean.server.lane_report import LaneReport
 from protean.server.observatory.history import Percentiles
 
@@ -46,6 +47,7 @@ class HandlerFigures:
     pending: int
     latency: Percentiles | None
     handling: Percentiles | None
+    paused: Pause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ class Production:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """`errors` says which servers did not answer: the rest is then as it last was, or empty."""
+    """`errors` says which servers did not answer, and since when: the rest is then as it last was, or empty."""
 
     at: datetime
     verdict: Verdict
@@ -124,4 +126,5 @@ class Snapshot:
     workers: Sequence[Worker] = ()
     alerts: Sequence[Alert] = ()
     errors: Sequence[str] = ()
+    failing_since: datetime | None = None
     took: float = field(default=0.0, compare=False)

@@ -14,7 +14,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from protean.exceptions import BrokerError
 from protean.server.observatory.access import Refusal
 from protean.server.observatory.collector import Collector
-from protean.server.observatory.documents import LiveDocument, lanes_of, overview_of
+from protean.server.observatory.documents import live_of
 from protean.server.observatory.feed import Feed, Trace, Viewer, Wanted, place_of
 
 #: Seconds between signs of life on a quiet stream, so that proxies keep it open.
@@ -60,7 +60,7 @@ class Streams:
         return _response(self._counted(self._traces(wanted, last)))
 
     async def figures(self) -> EventSourceResponse:
-        """Each second an event `snapshot`: the documents of `/api/overview` and `/api/lanes`, of one moment."""
+        """Each second an event `snapshot`: what `/api/overview`, `/api/lanes` and `/api/workers` say, of one moment."""
         self._take_place()
         return _response(self._counted(self._figures()))
 
@@ -104,7 +104,7 @@ class Streams:
         while True:
             snapshot = await asyncio.to_thread(self._collector.latest, shown)
             shown = snapshot.at
-            document = LiveDocument(overview=overview_of(snapshot), lanes=lanes_of(snapshot))
+            document = live_of(snapshot)
             yield ServerSentEvent(document.model_dump_json(), event="snapshot")
 
 

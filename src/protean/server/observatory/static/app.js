@@ -1,0 +1,13 @@
+// What every page does: keeps its figures fresh and listens to the keyboard.
+
+import { fill } from "./bind.js";
+import { begin as beginFilter } from "./filter.js";
+import { begin as beginKeys } from "./keys.js";
+import { begin as beginLive, onFigures } from "./live.js";
+
+beginKeys();
+beginFilter();
+onFigures((figures) => {
+  for (const element of document.querySelectorAll("[data-live]")) fill(element, figures);
+});
+beginLive();

@@ -1,0 +1,54 @@
+"""The documents in the shape that pages show; `static/shape.js` does the same with what comes later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from protean.server.observatory.documents import live_of
+from protean.server.observatory.snapshot import Snapshot
+
+LANES = ("primary", "backfill")
+
+
+def live(snapshot: Snapshot) -> dict[str, Any]:
+    """What `/live` sends, as plain values, with the lanes by stream and their sums beside them."""
+    told = live_of(snapshot).model_dump(mode="json")
+    lanes = told["lanes"]["lanes"]
+    return {**told, "streams": streams(lanes), "subscriptions": subscriptions(lanes), "totals": totals(lanes)}
+
+
+def streams(lanes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A row per stream with both of its lanes side by side, and under it a row per handler with the same."""
+    rows: dict[str, dict[str, Any]] = {}
+    for lane in lanes:
+        row = rows.setdefault(lane["category"], {"category": lane["category"], **dict.fromkeys(LANES), "handlers": {}})
+        row[lane["lane"]] = lane
+        for handler in lane["handlers"]:
+            both = row["handlers"].setdefault(handler["name"], {"name": handler["name"], **dict.fromkeys(LANES)})
+            both[lane["lane"]] = handler
+    return [{**row, "handlers": list(row["handlers"].values())} for row in rows.values()]
+
+
+def subscriptions(lanes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A row per handler and stream."""
+    return [
+        {
+            **handler,
+            "key": f"{handler['name']} {lane['stream']}",
+            "stream": lane["stream"],
+            "lane": lane["lane"],
+            "group": "there" if handler["exists"] else "missing",
+        }
+        for lane in lanes
+        for handler in lane["handlers"]
+    ]
+
+
+def totals(lanes: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """Sums over all streams, for either lane and for both (`all`)."""
+    names = ("outbox", "lag", "pending", "waiting", "blocked", "dead")
+    return {
+        which: {name: sum(lane[name] for lane in lanes if which in ("all", lane["lane"])) for name in names}
+        for which in ("all", *LANES)
+    }
