@@ -32,6 +32,7 @@ LOOKED_BEHIND = 100
 class GroupReport:
     """A handler on one stream. Without a group (`exists` false) all of the stream is still ahead of it.
 
+    `consumers` counts the processes that the broker knows of as readers, also those that have ended lately.
     `paused`: somebody has said that it must rest here.
     """
 
@@ -40,6 +41,7 @@ class GroupReport:
     lag: int
     pending: int
     paused: Pause | None = None
+    consumers: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +192,7 @@ def _groups(handlers: Sequence[HandlerSpec], state: StreamState) -> tuple[GroupR
         if group is None:
             reports.append(GroupReport(handler.name, False, state.length, 0))
         else:
-            reports.append(GroupReport(handler.name, True, group.lag, group.pending))
+            reports.append(GroupReport(handler.name, True, group.lag, group.pending, consumers=len(group.consumers)))
     return tuple(reports)
 
 

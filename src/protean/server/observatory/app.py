@@ -76,7 +76,7 @@ def create_observatory(domain: Domain, access: Access = Access()) -> FastAPI:
     app.include_router(_questions(domain, collector))
     app.include_router(Streams(domain.name, collector, feed).router())
     renderer = Renderer(domain.name, collector.latest)
-    app.include_router(pages(renderer))
+    app.include_router(pages(domain, renderer))
     app.include_router(static(renderer))
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)

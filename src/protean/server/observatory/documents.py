@@ -136,6 +136,7 @@ class HandlerDocument(Document):
     latency: PercentilesDocument | None
     handling: PercentilesDocument | None
     paused: PauseDocument | None
+    consumers: int
 
     @classmethod
     def of(cls, handler: HandlerFigures) -> HandlerDocument:
@@ -147,6 +148,7 @@ class HandlerDocument(Document):
             latency=PercentilesDocument.of(handler.latency),
             handling=PercentilesDocument.of(handler.handling),
             paused=PauseDocument.of(handler.paused),
+            consumers=handler.consumers,
         )
 
 

@@ -45,6 +45,7 @@ def lane_figures(reports: Sequence[LaneReport], history: History, minute: int) -
                 Percentiles.of(merged(each for each in told if each.handler == group.handler)),
                 Percentiles.of(_handling(each for each in told if each.handler == group.handler)),
                 group.paused,
+                group.consumers,
             )
             for group in report.groups
         ]

@@ -26,7 +26,7 @@ def at(document: Any, path: str) -> Any:
 
 def show(value: Any, kind: str = "text") -> str:
     """A value as text; see `KINDS`."""
-    return NOTHING if value is None else KINDS[kind](value)
+    return NOTHING if value is None or value == "" else KINDS[kind](value)
 
 
 def points(values: Sequence[float], width: float = 100.0, height: float = 20.0) -> str:
@@ -43,7 +43,11 @@ def _rate(value: float) -> str:
 
 
 def _percentiles(value: Mapping[str, float]) -> str:
-    return " / ".join(_short(value[name]) for name in ("p50_ms", "p95_ms", "p99_ms")) + " ms"
+    return f"{_trio(value, ' / ')} ms"
+
+
+def _trio(value: Mapping[str, float], between: str = "/") -> str:
+    return between.join(_short(value[name]) for name in ("p50_ms", "p95_ms", "p99_ms"))
 
 
 def _short(value: float) -> str:
@@ -76,6 +80,7 @@ KINDS: Mapping[str, Callable[[Any], str]] = {
     "s": duration,
     "times": lambda value: f"{value:.1f}\N{MULTIPLICATION SIGN}",
     "percentiles": _percentiles,
+    "trio": _trio,
     "eta": _eta,
     "clock": _clock,
     "moment": _moment,

@@ -50,7 +50,8 @@ def verdict(production: Production, backfill: BackfillFigures | None, found: Seq
     if production.now is None:
         return Verdict(Level.BUSY if backfill else Level.GOOD, f"Production has had nothing to do lately{behind}")
     level = Level.BUSY if backfill is not None and backfill.behind else Level.GOOD
-    said = "Production unaffected" if production.backfill_since is not None else "Production is well"
+    compared = production.backfill_since is not None and production.before is not None
+    said = "Production unaffected" if compared else "Production is well"
     return Verdict(level, f"{said}: p95 {duration(production.now.p95)}{behind}")
 
 
@@ -81,12 +82,11 @@ def slower_than_before(production: Production) -> str:
 
 def done_when(backfill: BackfillFigures) -> str:
     """When the backfill will be, in words."""
+    if backfill.state == "done":
+        return "Backfill is done"
     if backfill.eta is None:
         return "When backfill is done cannot be said: none of it was handled lately"
-    if not backfill.behind:
-        return "Backfill is done"
-    least, most = backfill.eta
-    return f"Backfill is done in about {duration((least + most) / 2)}"
+    return f"Backfill is done in {_about(backfill.eta)}"
 
 
 def duration(seconds: float) -> str:
@@ -138,7 +138,12 @@ def _slower(production: Production) -> float | None:
 def _behind(backfill: BackfillFigures | None) -> str:
     if backfill is None:
         return ""
-    if not backfill.behind:
+    if backfill.state == "done":
         return "; backfill is done"
-    when = "" if backfill.eta is None else f", about {duration(sum(backfill.eta) / 2)}"
+    when = "" if backfill.eta is None else f", {_about(backfill.eta)}"
     return f"; backfill {backfill.behind:,} behind{when}"
+
+
+def _about(eta: tuple[float, float]) -> str:
+    middle = sum(eta) / 2
+    return "a moment" if middle < 1.5 else f"about {duration(middle)}"

@@ -7,20 +7,57 @@ import mimetypes
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 
+from protean.domain import Domain
 from protean.server.observatory.access import Refusal
 from protean.server.observatory.rendering import Renderer, static_files
 
 #: How long a browser keeps a file whose address changes with its content.
 FOR_EVER = "public, max-age=31536000, immutable"
+#: Names of traces, in the order of a message's life.
+STEPS = (
+    "outbox.published",
+    "outbox.failed",
+    "handler.started",
+    "handler.completed",
+    "handler.failed",
+    "message.acked",
+    "message.retried",
+    "message.dlq",
+)
 
 
-def pages(renderer: Renderer) -> APIRouter:
+def pages(domain: Domain, renderer: Renderer) -> APIRouter:
     """Every page that is only looked at, and the files that pages need."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/")
     def overview(request: Request) -> Response:
         return renderer.page(request, "overview.html", page="overview")
+
+    @router.get("/lanes")
+    def lanes(request: Request) -> Response:
+        return renderer.page(request, "lanes.html", page="lanes")
+
+    @router.get("/flow")
+    def flow(request: Request) -> Response:
+        wanted = {name: request.query_params.get(name, "") for name in ("category", "lane", "event", "type")}
+        suffix = domain.lanes.backfill_suffix if domain.lanes.enabled else ""
+        return renderer.page(request, "flow.html", page="flow", wanted=wanted, steps=STEPS, backfill=suffix)
+
+    @router.get("/backfills")
+    def backfills(request: Request) -> Response:
+        lanes = domain.lanes
+        return renderer.page(
+            request, "backfills.html", page="backfills", backfill=lanes.enabled, threshold=lanes.threshold
+        )
+
+    @router.get("/subscriptions")
+    def subscriptions(request: Request) -> Response:
+        return renderer.page(request, "subscriptions.html", page="subscriptions")
+
+    @router.get("/workers")
+    def workers(request: Request) -> Response:
+        return renderer.page(request, "workers.html", page="workers", backfill=domain.lanes.enabled)
 
     return router
 

@@ -48,6 +48,7 @@ class HandlerFigures:
     latency: Percentiles | None
     handling: Percentiles | None
     paused: Pause | None = None
+    consumers: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,20 @@ LANES = ("primary", "backfill")
 def live(snapshot: Snapshot) -> dict[str, Any]:
     """What `/live` sends, as plain values, with the lanes by stream and their sums beside them."""
     told = live_of(snapshot).model_dump(mode="json")
-    lanes = told["lanes"]["lanes"]
-    return {**told, "streams": streams(lanes), "subscriptions": subscriptions(lanes), "totals": totals(lanes)}
+    lanes, series = told["lanes"]["lanes"], told["overview"]["series"]
+    sums = totals(lanes)
+    return {
+        **told,
+        "streams": streams(lanes),
+        "subscriptions": subscriptions(lanes),
+        "backfills": [lane for lane in lanes if lane["lane"] == "backfill"],
+        "engines": engines(told["workers"]["workers"]),
+        "served": {lane: sum(lane in each["lanes"] for each in told["workers"]["workers"]) for lane in LANES},
+        "totals": sums,
+        "two_lanes": any(lane["lane"] == "backfill" for lane in lanes),
+        "charts": charts(series),
+        "untouched": not any(sums["all"].values()) and not any(m["primary_rate"] or m["backfill_rate"] for m in series),
+    }
 
 
 def streams(lanes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -38,11 +50,19 @@ def subscriptions(lanes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "key": f"{handler['name']} {lane['stream']}",
             "stream": lane["stream"],
             "lane": lane["lane"],
-            "group": "there" if handler["exists"] else "missing",
         }
         for lane in lanes
         for handler in lane["handlers"]
     ]
+
+
+def engines(workers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A row per process; `name` is its host, its number and something random."""
+    rows = []
+    for worker in workers:
+        host, _, rest = worker["name"].rpartition(".")[0].rpartition(".")
+        rows.append({**worker, "host": host, "pid": rest})
+    return rows
 
 
 def totals(lanes: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
@@ -51,4 +71,13 @@ def totals(lanes: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
     return {
         which: {name: sum(lane[name] for lane in lanes if which in ("all", lane["lane"])) for name in names}
         for which in ("all", *LANES)
+    }
+
+
+def charts(series: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """The lines of the last hour, for those who see them without scripts."""
+    return {
+        "primary": [minute["primary_rate"] for minute in series],
+        "backfill": [minute["backfill_rate"] for minute in series],
+        "p95": [minute["primary_p95_ms"] or 0.0 for minute in series],
     }

@@ -5,6 +5,8 @@ import { begin as beginFilter } from "./filter.js";
 import { begin as beginKeys } from "./keys.js";
 import { begin as beginLive, onFigures } from "./live.js";
 
+document.documentElement.classList.add("js");
+document.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 beginKeys();
 beginFilter();
 onFigures((figures) => {

@@ -2,7 +2,7 @@
 //   data-text="path" data-as="kind"       text, formatted as format.js does; data-alarm="bad": that class when not 0
 //   data-set="name:path ..."              data-name, for styles
 //   data-show="path", data-hide="path"    visible while it is true, or is not
-//   data-points="path"                    the line of an SVG polyline
+//   data-points="path"                    the line of an SVG polyline; the last value, of a minute not over, is left out
 //   data-href="path"                      a link below the base
 //   data-list="path" data-key="name"      a child per item, made of the <template> inside; paths begin at the item
 // Nothing is written that has not changed, so that selections, focus and screen readers are left in peace.
@@ -31,13 +31,12 @@ export function fill(element, values) {
   }
   if (dataset.show) setHidden(element, !at(values, dataset.show));
   if (dataset.hide) setHidden(element, Boolean(at(values, dataset.hide)));
-  if (dataset.points) setAttribute(element, "points", points(at(values, dataset.points) ?? []));
+  if (dataset.points) setAttribute(element, "points", points((at(values, dataset.points) ?? []).slice(0, -1)));
   if (dataset.href) setAttribute(element, "href", `${base}/${at(values, dataset.href) ?? ""}`);
-  if (dataset.list) {
-    fillList(element, at(values, dataset.list) ?? []);
-    return;
+  if (dataset.list) fillList(element, at(values, dataset.list) ?? []);
+  for (const child of element.children) {
+    if (!dataset.list || child.dataset.item === undefined) fill(child, values);
   }
-  for (const child of element.children) fill(child, values);
 }
 
 function fillText(element, value) {

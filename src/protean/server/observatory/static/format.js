@@ -10,6 +10,8 @@ const fixed = (value, digits) =>
 
 const short = (value) => fixed(value, value >= 9.95 ? 0 : 1);
 
+const trio = (value, between) => [value.p50_ms, value.p95_ms, value.p99_ms].map(short).join(between);
+
 function rate(value) {
   if (value >= 9.95 || value === 0) return `${fixed(value, 0)}/s`;
   return `${fixed(value, value >= 0.095 ? 1 : 2)}/s`;
@@ -36,7 +38,8 @@ const KINDS = {
   ms: (value) => duration(value / 1000),
   s: duration,
   times: (value) => `${value.toFixed(1)}${TIMES}`,
-  percentiles: (value) => `${short(value.p50_ms)} / ${short(value.p95_ms)} / ${short(value.p99_ms)} ms`,
+  percentiles: (value) => `${trio(value, " / ")} ms`,
+  trio: (value) => trio(value, "/"),
   eta,
   clock: (value) => new Date(value).toISOString().slice(11, 19),
   moment: (value) => `${new Date(value).toISOString().slice(0, 16).replace("T", " ")} UTC`,
@@ -44,7 +47,7 @@ const KINDS = {
 };
 
 export function show(value, kind = "text") {
-  return value === null || value === undefined ? NOTHING : KINDS[kind](value);
+  return value === null || value === undefined || value === "" ? NOTHING : KINDS[kind](value);
 }
 
 export function points(values, width = 100, height = 20) {

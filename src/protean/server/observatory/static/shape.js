@@ -28,9 +28,15 @@ function subscriptions(lanes) {
       key: `${handler.name} ${lane.stream}`,
       stream: lane.stream,
       lane: lane.lane,
-      group: handler.exists ? "there" : "missing",
     })),
   );
+}
+
+function engines(workers) {
+  return workers.map((worker) => {
+    const parts = worker.name.split(".");
+    return { ...worker, host: parts.slice(0, -2).join("."), pid: parts.at(-2) };
+  });
 }
 
 function totals(lanes) {
@@ -43,5 +49,20 @@ function totals(lanes) {
 
 export function shape(live) {
   const { lanes } = live.lanes;
-  return { ...live, streams: streams(lanes), subscriptions: subscriptions(lanes), totals: totals(lanes) };
+  const sums = totals(lanes);
+  return {
+    ...live,
+    streams: streams(lanes),
+    subscriptions: subscriptions(lanes),
+    backfills: lanes.filter((lane) => lane.lane === "backfill"),
+    engines: engines(live.workers.workers),
+    served: Object.fromEntries(
+      LANES.map((lane) => [lane, live.workers.workers.filter((each) => each.lanes.includes(lane)).length]),
+    ),
+    totals: sums,
+    two_lanes: lanes.some((lane) => lane.lane === "backfill") || null,
+    untouched:
+      Object.values(sums.all).every((sum) => sum === 0) &&
+      live.overview.series.every((minute) => !minute.primary_rate && !minute.backfill_rate),
+  };
 }
