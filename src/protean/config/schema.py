@@ -211,6 +211,10 @@ class ObservatoryConfig(Section):
         allow_inf_nan=False,
         description="Hours for which each minute's latencies are kept on the broker; 0: only while somebody watches.",
     )
+    redact: list[str] = Field(
+        default_factory=list,
+        description="Names of fields that the Observatory masks, at any depth, also in payloads that were asked for.",
+    )
 
 
 class DatabaseConfig(Section):

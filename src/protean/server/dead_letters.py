@@ -117,7 +117,7 @@ class DeadLetters:
         domain no longer has: nobody would handle them.
         """
         chosen = list(letters)
-        self._require_handlers(chosen)
+        self.require_handlers(chosen)
         released = self._change(chosen, lambda transaction, which: transaction.failures.release(which))
         if self._domain.outbox_broker is not None:
             Chronicle(self._domain.broker()).replayed([letter.failure for letter in released], by)
@@ -144,6 +144,18 @@ class DeadLetters:
         it, applies what waited, and archives it then: waited for like a replay. All others are archived at once.
         Raises InvalidOperationError when nobody or nothing is given for `by` or `reason`.
         """
+        marked, archived = self.give_up(letters, by=by, reason=reason)
+        settled = self.settle(marked, timeout, lambda count: progress(len(archived) + count))
+        settled.succeeded[:0] = archived
+        return settled
+
+    def give_up(
+        self, letters: Iterable[DeadLetter], *, by: str, reason: str
+    ) -> tuple[list[DeadLetter], list[DeadLetter]]:
+        """The decision of a discard, without waiting: those that the engine has yet to go past, and the archived.
+
+        Raises InvalidOperationError as `discard` does.
+        """
         for name, text in (("by", by), ("reason", reason)):
             if not text.strip():
                 raise InvalidOperationError(f"a discard needs `{name}`: it is what people find in the archive")
@@ -162,9 +174,7 @@ class DeadLetters:
         if self._domain.outbox_broker is not None:
             decided = [letter.failure for letter in (*marked, *archived)]
             Chronicle(self._domain.broker()).discarded(decided, by, reason)
-        settled = self.settle(marked, timeout, lambda count: progress(len(archived) + count))
-        settled.succeeded[:0] = archived
-        return settled
+        return marked, archived
 
     def purge(
         self, older_than: timedelta, states: Sequence[FailureState] = (FailureState.ARCHIVED,), *, dry: bool = False
@@ -289,7 +299,8 @@ class DeadLetters:
         handler = self._handlers.get(failure.handler)
         return handler is not None and handler.sequenced and failure.raw is None
 
-    def _require_handlers(self, letters: Sequence[DeadLetter]) -> None:
+    def require_handlers(self, letters: Sequence[DeadLetter]) -> None:
+        """Raise InvalidOperationError when nobody would handle what is replayed."""
         orphans = sorted({letter.failure.handler for letter in letters} - self._handlers.keys())
         if orphans:
             raise InvalidOperationError(

@@ -36,7 +36,7 @@ HEADERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)  # not frozen: whoever passes an exception on sets its traceback
 class Refusal(Exception):  # noqa: N818  # it is an answer, not an error of ours
     """Why a request gets no further, in words for whoever sent it."""
 

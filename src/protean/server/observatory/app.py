@@ -12,10 +12,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 
 from protean.domain import Domain
-from protean.exceptions import ConfigurationError
+from protean.exceptions import BrokerError, ConfigurationError, DatabaseError
 from protean.server.observatory import metrics
+from protean.server.observatory.about import About
 from protean.server.observatory.access import LOOPBACK, Gate, Refusal
+from protean.server.observatory.actions import Actions
 from protean.server.observatory.collector import Collector
+from protean.server.observatory.dlq import Dlq
 from protean.server.observatory.documents import (
     ErrorDocument,
     LanesDocument,
@@ -26,6 +29,8 @@ from protean.server.observatory.documents import (
     workers_of,
 )
 from protean.server.observatory.feed import Feed
+from protean.server.observatory.messages import Messages
+from protean.server.observatory.operations import Operations
 from protean.server.observatory.pages import pages, static
 from protean.server.observatory.rendering import Renderer
 from protean.server.observatory.sessions import Role, Sessions
@@ -55,13 +60,15 @@ def create_observatory(domain: Domain, access: Access = Access()) -> FastAPI:
             "this domain handles events inline, right after commit: there is nothing to observe; name a broker in "
             '[brokers.default] of domain.toml, for instance uri = "embedded"'
         )
-    collector, feed = Collector(domain), Feed(domain.broker())
+    collector, feed, operations = Collector(domain), Feed(domain.broker()), Operations(domain)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         collector.start()
         feed.start()
+        operations.start()
         yield
+        await asyncio.to_thread(operations.stop)
         await asyncio.to_thread(collector.stop)
         await asyncio.to_thread(feed.stop)
 
@@ -75,10 +82,16 @@ def create_observatory(domain: Domain, access: Access = Access()) -> FastAPI:
     )
     app.include_router(_questions(domain, collector))
     app.include_router(Streams(domain.name, collector, feed).router())
+    about, dlq = About(domain, collector.latest), Dlq(domain)
+    actions, messages = Actions(domain, operations), Messages(domain, operations)
+    for part in (about, dlq, actions, messages):
+        app.include_router(part.router())
     renderer = Renderer(domain.name, collector.latest)
     app.include_router(pages(domain, renderer))
     app.include_router(static(renderer))
     app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(DatabaseError, _away)
+    app.add_exception_handler(BrokerError, _away)
     app.add_exception_handler(RequestValidationError, _invalid)
     sessions = Sessions(access.tokens, read_only=access.read_only)
     app.add_middleware(Gate, sessions=sessions, hosts=(*LOOPBACK, *access.hosts))
@@ -117,10 +130,16 @@ async def _refused(_request: Request, error: Exception) -> Response:
     return error.as_json()
 
 
+async def _away(_request: Request, error: Exception) -> Response:
+    """A server that was asked does not answer: that is none of the asker's doing, and over one day."""
+    return Refusal(503, "unavailable", str(error), "nothing was done; try again when it answers").as_json()
+
+
 async def _invalid(_request: Request, error: Exception) -> Response:
     """What does not fit is named; the value is not said back."""
     if not isinstance(error, RequestValidationError):
         raise error
     where = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-    body = {"error": {"code": "invalid", "message": where, "remedy": "see /api/openapi.json"}}
+    told = where.encode(errors="replace").decode()  # names of fields are theirs, and may be half a character
+    body = {"error": {"code": "invalid", "message": told, "remedy": "see /api/openapi.json"}}
     return JSONResponse(body, 422)
