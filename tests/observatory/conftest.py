@@ -57,11 +57,11 @@ def cluster(database_url: str, broker_url: str) -> Iterator[Cluster]:
 
 @pytest.fixture
 def observe(cluster: Cluster) -> Iterator[Callable[..., Watched]]:
-    """Serve an Observatory with this access, until the test is over."""
+    """Serve an Observatory with this access, until the test is over; `config`: of its own, not the cluster's."""
     running: list[tuple[_Server, threading.Thread, Any, httpx.Client]] = []
 
-    def start(access: Access | None = None, **options: Any) -> Watched:
-        domain = build_bank(cluster.config).domain
+    def start(access: Access | None = None, config: dict[str, Any] | None = None, **options: Any) -> Watched:
+        domain = build_bank(config or cluster.config).domain
         listening = socket.create_server(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         settings = uvicorn.Config(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hmac import compare_digest
@@ -13,6 +14,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from protean.server.observatory.sessions import SESSION_LASTS, Rates, Role, Session, Sessions
+
+logger = logging.getLogger(__name__)
 
 COOKIE = "protean_observatory"
 #: Names by which a machine calls itself.
@@ -47,7 +50,11 @@ class Refusal(Exception):  # noqa: N818  # it is an answer, not an error of ours
 
     def as_json(self) -> JSONResponse:
         body = {"error": {"code": self.code, "message": self.message, "remedy": self.remedy}}
-        return JSONResponse(body, self.status)
+        return JSONResponse(body, self.status, headers=self.headers)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"www-authenticate": "Bearer"} if self.status == 401 else {}
 
 
 class Gate:
@@ -61,12 +68,17 @@ class Gate:
         self._app = app
         self._sessions = sessions
         self._hosts = frozenset(host.lower().strip("[]") for host in hosts)
-        self._rates = Rates()
+        self._actions, self._mistaken = Rates(), Rates()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "http":
+            await self._pass(scope, receive, send)
+        elif scope["type"] == "lifespan":
             await self._app(scope, receive, send)
-            return
+        elif scope["type"] == "websocket":  # there are none here, and nothing below asks who it is
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
         try:
             answer = self._entering(request)
@@ -75,15 +87,23 @@ class Gate:
                 receive = _bounded(receive)
         except Refusal as refusal:
             answer = _told(request, refusal)
-        await (answer or self._app)(scope, receive, _with_headers(send))
+        sending = _Sending(send)
+        try:
+            await (answer or self._app)(scope, receive, sending)
+        except Exception:  # what is answered to the rest of a mistake of ours has the headers of every other answer
+            if sending.begun:
+                raise
+            logger.exception("%s %s has failed", request.method, request.url.path)
+            failed = Refusal(500, "failed", "the Observatory has failed at this", "its log says why")
+            await _told(request, failed)(scope, receive, sending)
 
     def _check(self, request: Request) -> None:
         """Raise Refusal unless the request may go on."""
         self._check_host(request)
         announced = request.headers.get("content-length", "0")
-        if not announced.isdecimal() or int(announced) > LARGEST_BODY:
+        if not announced.isdecimal() or len(announced) > 18 or int(announced) > LARGEST_BODY:
             raise Refusal(413, "too-large", f"more than {LARGEST_BODY} bytes", "actions take a few hundred")
-        if request.url.path.rpartition("/static/")[1]:  # nothing of anybody's, and the page to enter by needs it
+        if _is_static(request):  # nothing of anybody's, and the page to enter by needs it
             return
         session = self._session(request)
         if session is None:
@@ -108,7 +128,7 @@ class Gate:
             raise Refusal(421, "unknown-host", f"this is not called {host[:100]!r}", remedy)
 
     def _check_change(self, request: Request, session: Session) -> None:
-        if not self._rates.allows(_client(request)):
+        if not self._actions.allows(_client(request)):
             raise Refusal(429, "too-many", "too many actions in a row", "wait some seconds")
         if session.role is not Role.ALL:
             raise Refusal(403, "read-only", "this link may only look", "use the link for acting")
@@ -122,10 +142,7 @@ class Gate:
     def _session(self, request: Request) -> Session | None:
         token = _bearer(request)
         if token and self._sessions.closed:
-            if not self._rates.allows(_client(request)):
-                raise Refusal(429, "too-many", "too many attempts in a row", "wait some seconds")
-            role = self._sessions.role_of(token)
-            return None if role is None else Session(role, f"token from {_client(request)}")
+            return Session(self._role(request, token), f"token from {_client(request)}")
         return self._sessions.of(request.cookies.get(COOKIE))
 
     def _entering(self, request: Request) -> Response | None:
@@ -134,11 +151,7 @@ class Gate:
         if token is None or request.method != "GET" or not self._sessions.closed:
             return None
         self._check_host(request)
-        if not self._rates.allows(_client(request)):
-            raise Refusal(429, "too-many", "too many attempts in a row", "wait some seconds")
-        role = self._sessions.role_of(token)
-        if role is None:
-            raise Refusal(401, "wrong-token", "this token is not known", "it is in the file of --token-file")
+        role = self._role(request, token)
         answer = RedirectResponse(_without_token(request.url), 303)
         answer.set_cookie(
             COOKIE,
@@ -150,6 +163,22 @@ class Gate:
             samesite="lax",  # a link from a chat must work; what changes something needs more than the cookie
         )
         return answer
+
+    def _role(self, request: Request, token: str) -> Role:
+        """What the token opens. Whoever has named many wrong ones is not told whether the next is right."""
+        client = _client(request)
+        if self._mistaken.exhausted(client):
+            raise Refusal(429, "too-many", "too many attempts in a row", "wait some seconds")
+        role = self._sessions.role_of(token)
+        if role is None:
+            self._mistaken.allows(client)
+            raise Refusal(401, "wrong-token", "this token is not known", "it is in the file of --token-file")
+        return role
+
+
+def _is_static(request: Request) -> bool:
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    return request.method in SAFE and str(path).startswith("/static/")
 
 
 def _bearer(request: Request) -> str:
@@ -181,7 +210,7 @@ def _is_same_origin(request: Request) -> bool:
 def _told(request: Request, refusal: Refusal) -> Response:
     """As JSON for programs, as a line for people."""
     if "text/html" in request.headers.get("accept", ""):
-        return PlainTextResponse(f"{refusal.message}: {refusal.remedy}\n", refusal.status)
+        return PlainTextResponse(f"{refusal.message}: {refusal.remedy}\n", refusal.status, refusal.headers)
     return refusal.as_json()
 
 
@@ -201,13 +230,18 @@ def _bounded(receive: Receive) -> Receive:
     return receiving
 
 
-def _with_headers(send: Send) -> Send:
-    async def sending(message: Message) -> None:
+class _Sending:
+    """Adds the headers to the answer; `begun` once there is one."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+
+    async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            self.begun = True
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
                 headers[name] = value
             headers.setdefault("cache-control", "no-store")
-        await send(message)
-
-    return sending
+        await self._send(message)

@@ -22,6 +22,8 @@ from protean.server.observatory.sessions import Role
 GRACE = 2
 #: Connections at most; beyond, an answer says so. Each viewer holds one.
 CONNECTIONS = 1_000
+#: Bytes of a request's line and headers.
+LARGEST_HEAD = 16 * 1024
 #: Seconds between looks whether it listens yet.
 LOOK_INTERVAL = 0.02
 
@@ -63,9 +65,13 @@ def serve_observatory(domain: Domain, place: Place, listening: Callable[[str], N
             access_log=False,  # addresses may hold a token
             server_header=False,
             limit_concurrency=CONNECTIONS,
+            http="h11",  # the parser that keeps to the limit below, whatever else is installed
+            h11_max_incomplete_event_size=LARGEST_HEAD,
             timeout_graceful_shutdown=GRACE,
         )
     )
+    for number in (signal.SIGTERM, signal.SIGINT):  # its own handlers pass on what they got when they are done
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     shown = f"[{place.host}]" if ":" in place.host else place.host
     threading.Thread(target=_announce, args=(server, listening, f"http://{shown}:{port}"), daemon=True).start()
     # Once it has ended in good order the server gives its signals on: here that is all they were for.

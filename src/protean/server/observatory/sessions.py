@@ -107,10 +107,19 @@ class Rates:
         """Take one permission, if there is one left."""
         now = time.monotonic()
         with self._lock:
-            left, at = self._left.pop(client, (self._burst, now))
-            left = min(self._burst, left + (now - at) * self._refill)
+            left = self._there(client, now)
+            self._left.pop(client, None)
             allowed = left >= 1.0
             self._left[client] = (left - 1.0 if allowed else left, now)
             while len(self._left) > CLIENTS:
                 self._left.popitem(last=False)
         return allowed
+
+    def exhausted(self, client: str) -> bool:
+        """Whether there is none left; takes none."""
+        with self._lock:
+            return self._there(client, time.monotonic()) < 1.0
+
+    def _there(self, client: str, now: float) -> float:
+        left, at = self._left.get(client, (self._burst, now))
+        return min(self._burst, left + (now - at) * self._refill)

@@ -22,6 +22,7 @@ BEAT = 15.0
 #: Viewers of both streams together. Each holds a connection and a bounded queue.
 VIEWERS = 500
 
+
 Name = Annotated[str | None, Query(max_length=200)]
 
 
@@ -30,7 +31,7 @@ class Streams:
 
     def __init__(self, name: str, collector: Collector, feed: Feed) -> None:
         self._domain = name
-        self._collector = collector
+        self._shared = Shared(collector)
         self._feed = feed
         self._viewers = 0
 
@@ -69,6 +70,8 @@ class Streams:
             raise Refusal(503, "full", f"there are {VIEWERS} viewers already", "close a page that nobody looks at")
 
     async def _counted(self, events: AsyncIterator[ServerSentEvent]) -> AsyncIterator[ServerSentEvent]:
+        if self._viewers >= VIEWERS:  # several were let in at once
+            return
         self._viewers += 1
         try:
             async for event in events:
@@ -102,10 +105,33 @@ class Streams:
     async def _figures(self) -> AsyncIterator[ServerSentEvent]:
         shown: datetime | None = None
         while True:
-            snapshot = await asyncio.to_thread(self._collector.latest, shown)
-            shown = snapshot.at
-            document = live_of(snapshot)
-            yield ServerSentEvent(document.model_dump_json(), event="snapshot")
+            shown, text = await self._shared.after(shown)
+            yield ServerSentEvent(text, event="snapshot")
+
+
+class Shared:
+    """The figures as one text for all who look: one thread waits for the next ones, however many look.
+
+    To be used from one event loop.
+    """
+
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+        self._told: tuple[datetime, str] | None = None
+        self._next: asyncio.Task[tuple[datetime, str]] | None = None
+
+    async def after(self, shown: datetime | None) -> tuple[datetime, str]:
+        """Moment and text of the figures that come after those of that moment; of the latest, for None."""
+        if self._next is None or self._next.done():
+            self._next = asyncio.create_task(asyncio.to_thread(self._wait, shown))
+        elif self._told is not None and self._told[0] != shown:
+            return self._told
+        self._told = await asyncio.shield(self._next)
+        return self._told
+
+    def _wait(self, shown: datetime | None) -> tuple[datetime, str]:
+        snapshot = self._collector.latest(shown)
+        return snapshot.at, live_of(snapshot).model_dump_json()
 
 
 def _event(trace: Trace) -> ServerSentEvent:
