@@ -25,6 +25,7 @@ from protean.exceptions import BrokerError, BrokerUnavailableError, DatabaseErro
 from protean.ports.broker import BEHIND, Publisher
 from protean.ports.outbox import Claim, Outbox, OutboxBatch, OutboxRow
 from protean.ports.signals import SILENCE, Signals
+from protean.ports.telemetry import UNTRACED, Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class Relay:
         slot: GateSlot | None = None,
         passage: Passage | None = None,
         signals: Signals = SILENCE,
+        telemetry: Telemetry = UNTRACED,
     ) -> None:
         self._outbox = outbox
         self._publisher = publisher
@@ -85,6 +87,7 @@ class Relay:
         self._slot = slot
         self._passage = passage
         self._signals = signals
+        self._telemetry = telemetry
         self._bell = threading.Event()
         self._backoff = 0.0
         self._standby = False
@@ -180,12 +183,15 @@ class Relay:
             if batch is None:
                 return None
             routed = [(row, stream) for row in batch.rows if (stream := self._route(row)) is not None]
+            began = time.time_ns()
             refused, counted = self._publish(batch, routed)
             batch.published([row.id for row in batch.rows if row.id not in refused], counted)
             if routed:
                 crash.point("relay.marked")
+        taken = [each for each in routed if each[0].id not in refused] if refused else routed
+        self._telemetry.published(taken, began)
         if self._signals.tracing:
-            self._signals.published([each for each in routed if each[0].id not in refused])
+            self._signals.published(taken)
         return len(batch.rows)
 
     def _publish(self, batch: OutboxBatch, routed: Sequence[tuple[OutboxRow, str]]) -> tuple[set[int], int | None]:

@@ -37,6 +37,7 @@ from protean.ports.database import Database, Sessions
 from protean.ports.handling import Execute
 from protean.ports.rows import Table
 from protean.ports.signals import SILENCE, Signals
+from protean.ports.telemetry import UNTRACED, Telemetry
 from protean.write.asynchronous import accept
 from protean.write.commands import process
 from protean.write.context import active
@@ -81,6 +82,8 @@ class Domain(Declarations, Bulk, Reacting, ReadingMethods, Histories):
         )
         #: Where handlers' transactions say what they have done; a server's process listens.
         self.signals: Signals = SILENCE
+        #: The application's own tracing, if it has imported OpenTelemetry by the time of `init`.
+        self.telemetry: Telemetry = UNTRACED
         self._executors: dict[str, list[Execute]] = {}
         self._inline = InlineDelivery(self._inline_executors, self.database, self._retry_inline)
 
@@ -109,6 +112,10 @@ class Domain(Declarations, Bulk, Reacting, ReadingMethods, Histories):
         self.registry.compile()
         check_repositories(self.registry)
         self._executors.clear()
+        if "opentelemetry.trace" in sys.modules:
+            from protean.adapters.opentelemetry import OpenTelemetry  # noqa: PLC0415  # nobody else has it installed
+
+            self.telemetry = OpenTelemetry()
 
     @contextmanager
     def domain_context(self, **values: Any) -> Iterator[None]:
@@ -153,9 +160,10 @@ class Domain(Declarations, Bulk, Reacting, ReadingMethods, Histories):
             raise ConfigurationError(f"{type(command).__name__} is a query; ask it with dispatch()")
         later = self.config.command_processing == "async" if asynchronous is None else asynchronous
         carry_out = accept if later else process
-        return carry_out(
-            self, command, priority=priority, correlation_id=correlation_id, idempotency_key=idempotency_key
-        )
+        with self.telemetry.processing(self.name, type(command).__name__):
+            return carry_out(
+                self, command, priority=priority, correlation_id=correlation_id, idempotency_key=idempotency_key
+            )
 
     @property
     def tables(self) -> dict[str, list[Table]]:

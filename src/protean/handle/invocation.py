@@ -119,7 +119,8 @@ class Invocation:
         if signals.tracing:
             signals.started(self._handler.name, message)
         began = time.perf_counter()
-        with caused_by(cause_of(message), message.priority), active(self._domain):
+        spanned = self._domain.telemetry.handling(self._handler.name, message)
+        with spanned, caused_by(cause_of(message), message.priority), active(self._domain):
             underway.begin(self._handler.name, message.id)
             try:
                 self._act(unit, method, message)

@@ -274,6 +274,7 @@ class Assembly:
             slot=self._gate.slot(self._role.slots[-2]) if lanes.enabled and lane is Lane.PRIMARY else None,
             passage=self._passage(lane),
             signals=self._domain.signals,
+            telemetry=self._domain.telemetry,
         )
         self.relays[bell_name(provider, lane)] = relay
         return relay

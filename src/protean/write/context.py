@@ -21,6 +21,7 @@ from protean.exceptions import InvalidOperationError
 from protean.message import Message, NewMessage
 from protean.ports.database import Database
 from protean.ports.signals import Signals
+from protean.ports.telemetry import Telemetry
 from protean.priority import processing_priority
 
 
@@ -35,6 +36,11 @@ class ActiveDomain(Protocol):
     @property
     def signals(self) -> Signals:
         """Where handlers' transactions say what they have done."""
+        ...
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """The application's own tracing."""
         ...
 
     @property

@@ -34,7 +34,7 @@ def headers_of(
     """
     enrichers = domain.registry.enrichers(kind)
     if not enrichers and not domain.propagated:
-        return inherited
+        return domain.telemetry.carried(inherited)
     headers = dict(inherited)
     if is_active(domain):
         for name in domain.propagated:
@@ -49,7 +49,7 @@ def headers_of(
             f"the headers of {payload.__protean__.name} have {length} characters of JSON, more than {MAX_HEADERS}, and "
             f"`{longest}` most of them; everything it causes inherits them, so let them name things, not contain them"
         )
-    return headers
+    return domain.telemetry.carried(headers)
 
 
 def checked_names(names: Sequence[str]) -> tuple[str, ...]:
