@@ -51,6 +51,10 @@ class Log(Protocol):
         """The last position in the stream; -1 if it is empty."""
         ...
 
+    def behind(self, message_ids: Collection[str]) -> Mapping[str, int]:
+        """How many later messages there are in the stream of each of these that exists, by its id."""
+        ...
+
     def search(self, which: LogFilter, limit: int) -> list[Message]:
         """Up to `limit` messages of all streams, by global position.
 

@@ -94,6 +94,10 @@ class Outbox(Protocol):
         """How many rows per broker, category, priority and status."""
         ...
 
+    def owed(self) -> list[OutboxCount]:
+        """The same of what is not published: it takes as long as there is backlog, however much there was before."""
+        ...
+
     def prune(self, published_before: datetime, limit: int) -> int:
         """Delete at most `limit` published rows older than that; how many it were.
 

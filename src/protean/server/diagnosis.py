@@ -260,7 +260,7 @@ def _remove_stream(domain: Domain, stream: str) -> None:
 def _given_up(domain: Domain) -> Iterator[Finding]:
     for provider in sorted(name for name, tables in domain.tables.items() if tables):
         failed: dict[str, int] = {}
-        for count in domain.database(provider).outbox.count():
+        for count in domain.database(provider).outbox.owed():
             if count.status == "failed":
                 failed[count.category] = failed.get(count.category, 0) + count.rows
         for category, rows in failed.items():

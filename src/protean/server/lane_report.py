@@ -24,7 +24,7 @@ from protean.server.asking import providers_of, reading
 from protean.server.control import Controls
 from protean.server.retired import retired_lanes
 
-#: Failures per stream whose blocked messages are counted. More is exact for longer, at two lookups each.
+#: Failures per stream whose blocked messages are counted. More is exact for longer, at two look-ups in indexes each.
 LOOKED_BEHIND = 100
 
 
@@ -86,7 +86,7 @@ class LaneReport:
 def lane_reports(domain: Domain) -> list[LaneReport]:
     """A report for every stream that handlers of the domain listen to, and each lane of it."""
     lanes = domain.lanes
-    outbox = [count for provider in providers_of(domain) for count in domain.database(provider).outbox.count()]
+    outbox = [count for provider in providers_of(domain) for count in domain.database(provider).outbox.owed()]
     categories = sorted({category for handler in domain.registry.consumers for category in handler.categories})
     reports = []
     for category in categories:
@@ -137,8 +137,8 @@ def messages_behind(domain: Domain, failures: Sequence[Failure], transaction: Tr
     blocking = [
         failure for failure in failures if failure.handler in sequenced and failure.state is not FailureState.ARCHIVED
     ]
-    found = transaction.log.find([failure.message_id for failure in blocking if failure.raw is None])
-    return {message.id: transaction.log.head(message.stream_name) - message.position for message in found}
+    ids = [failure.message_id for failure in blocking if failure.raw is None]
+    return dict(transaction.log.behind(ids)) if ids else {}
 
 
 def _report(

@@ -52,6 +52,9 @@ class MemoryLog:
     def head(self, stream_name: str) -> int:
         return self._session.seen().heads.get(stream_name, -1)
 
+    def behind(self, message_ids: Collection[str]) -> Mapping[str, int]:
+        return {each.id: self.head(each.stream_name) - each.position for each in self.find(message_ids)}
+
     def search(self, which: LogFilter, limit: int) -> list[Message]:
         logged = sorted(self._session.seen().messages.values(), key=lambda each: each.global_position)
         read = (_message(each) for each in logged if each.global_position > which.after)

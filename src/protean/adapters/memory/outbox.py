@@ -57,6 +57,9 @@ class MemoryOutbox:
             groups[group].append(entry.created_at)
         return [OutboxCount(*group, len(times), min(times)) for group, times in sorted(groups.items())]
 
+    def owed(self) -> list[OutboxCount]:
+        return [count for count in self.count() if count.status != "published"]
+
     def prune(self, published_before: datetime, limit: int) -> int:
         session = Session(self._store)
         outbox = session.changing().outbox

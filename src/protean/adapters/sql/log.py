@@ -93,6 +93,13 @@ _FIND_SQLITE = """
 SELECT data, metadata, position, global_position FROM messages
 WHERE message_id IN (SELECT value FROM json_each(%s)) ORDER BY global_position
 """
+_BEHIND = """
+SELECT CAST(m.message_id AS text),
+       (SELECT max(later.position) FROM messages later WHERE later.stream_name = m.stream_name) - m.position
+FROM messages m WHERE m.message_id {}
+"""
+_BEHIND_POSTGRESQL = _BEHIND.format("= ANY(%s::uuid[])")
+_BEHIND_SQLITE = _BEHIND.format("IN (SELECT value FROM json_each(%s))")
 
 
 class SqlLog:
@@ -128,6 +135,12 @@ class SqlLog:
 
     def head(self, stream_name: str) -> int:
         return int(self._session.fetch(_HEAD, (stream_name,))[0][0])
+
+    def behind(self, message_ids: Collection[str]) -> Mapping[str, int]:
+        ids = list(message_ids)
+        if self._session.postgresql:
+            return dict(self._session.fetch(_BEHIND_POSTGRESQL, (ids,)))
+        return dict(self._session.fetch(_BEHIND_SQLITE, (json.dumps(ids),)))
 
     def search(self, which: LogFilter, limit: int) -> list[Message]:
         conditions = _conditions(which, _CORRELATION[self._session.postgresql])

@@ -75,8 +75,9 @@ UPDATE outbox SET attempts = attempts + 1, last_error = %s, next_attempt_at = %s
 """
 _COUNT = """
 SELECT target_broker, stream_name, priority, status, count(*), min(created_at)
-FROM outbox GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+FROM outbox {} GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
 """
+_COUNT_ALL, _COUNT_OWED = _COUNT.format(""), _COUNT.format("WHERE published_at IS NULL")
 # What was written before a handler was registered and published after it is owed to that handler: its row is the only
 # proof, until the floor has passed it; that of a handler which is gone for good never does.
 _PRUNE = """
@@ -121,10 +122,10 @@ class SqlOutbox:
         yield from claimed(claim, limit)
 
     def count(self) -> list[OutboxCount]:
-        return [
-            OutboxCount(broker, category, priority, status, rows, moments.from_column(oldest))
-            for broker, category, priority, status, rows, oldest in self._engine.once(_COUNT)
-        ]
+        return self._counted(_COUNT_ALL)
+
+    def owed(self) -> list[OutboxCount]:
+        return self._counted(_COUNT_OWED)
 
     def prune(self, published_before: datetime, limit: int) -> int:
         seen_after = moments.to_text(utc_now() - HOLDS_FOR)
@@ -132,6 +133,12 @@ class SqlOutbox:
 
     def revive(self, limit: int) -> int:
         return self._touched(_REVIVE, (limit,))
+
+    def _counted(self, sql: str) -> list[OutboxCount]:
+        return [
+            OutboxCount(broker, category, priority, status, rows, moments.from_column(oldest))
+            for broker, category, priority, status, rows, oldest in self._engine.once(sql)
+        ]
 
     def _claim_postgresql(self, claim: Claim, limit: int) -> Iterator[OutboxBatch | None]:
         transaction = session(self._engine)

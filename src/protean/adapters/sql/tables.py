@@ -246,6 +246,8 @@ failures = sa.Table(
     sa.Index("failures_due", "state", "due_at"),
     # What people page through, newest first.
     sa.Index("failures_newest", "state", "last_failed_at", "handler", "message_id"),
+    # What is counted, and looked at first, of each stream, each second while somebody watches.
+    sa.Index("failures_of_stream", "stream", "state", "last_failed_at", "handler", "message_id"),
 )
 
 idempotency_keys = sa.Table(

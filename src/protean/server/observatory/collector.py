@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks. Shorter shows changes sooner and asks the servers more often.
 INTERVAL = 1.0
+#: Times that a look took which are rested after it: of a server that is slow to answer, a tenth of the time is used.
+REST = 9.0
+LONGEST_REST = 30.0
 #: Seconds after the last viewer was heard of until the collector rests.
 INTEREST = 5.0
 
@@ -33,6 +36,7 @@ class Collector:
         self._history = History(domain.broker())
         self._latest: Snapshot | None = None
         self._wanted_until = 0.0
+        self._fresh_until = 0.0
         self._wake = threading.Event()
         self._fresh = threading.Condition()
         self._stopping = threading.Event()
@@ -48,7 +52,9 @@ class Collector:
         self._thread.join()
 
     def latest(self, newer_than: datetime | None = None, patience: float = 10.0) -> Snapshot:
-        """A snapshot that is about a second old at most; waits up to `patience` seconds for one, or for a newer one.
+        """A snapshot that is about a second old at most, older where looking takes long.
+
+        Waits up to `patience` seconds for one, or for a newer one.
 
         Never raises for a server that does not answer: the snapshot says so.
         """
@@ -63,7 +69,7 @@ class Collector:
         return Snapshot(at=utc_now(), verdict=judging.unknown([error]), errors=(error,))
 
     def _is_fresh(self, newer_than: datetime | None) -> bool:
-        if self._latest is None or (utc_now() - self._latest.at).total_seconds() > 2 * INTERVAL:
+        if self._latest is None or time.monotonic() > self._fresh_until:
             return False
         return newer_than is None or self._latest.at > newer_than
 
@@ -73,18 +79,22 @@ class Collector:
                 self._wake.wait()
                 self._wake.clear()
                 continue
-            self._look()
-            self._stopping.wait(INTERVAL)
+            self._stopping.wait(self._look())
 
-    def _look(self) -> None:
+    def _look(self) -> float:
+        """Look once; seconds of rest until the next time."""
         began = time.monotonic()
         try:
             snapshot = self._ask()
         except (BrokerError, DatabaseError) as error:
             snapshot = self._without_answer(str(error))
+        took = time.monotonic() - began
+        rest = INTERVAL if snapshot.errors else max(INTERVAL, min(took * REST, LONGEST_REST))
         with self._fresh:
-            self._latest = replace(snapshot, took=time.monotonic() - began)
+            self._latest = replace(snapshot, took=took)
+            self._fresh_until = time.monotonic() + rest + INTERVAL
             self._fresh.notify_all()
+        return rest
 
     def _ask(self) -> Snapshot:
         domain, history = self._domain, self._history

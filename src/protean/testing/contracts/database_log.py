@@ -54,6 +54,14 @@ class LogContract:
             assert [each.position for each in tx.log.read("customer-1", 0, 1)] == [1]
             assert (tx.log.head("customer-1"), tx.log.head("order-1"), tx.log.head("none")) == (2, 0, -1)
 
+    def test_how_many_messages_are_behind_one_is_counted_in_its_stream(self, database: Database) -> None:
+        first, second, other = message("customer-1"), message("customer-1"), message("order-1")
+        append(database, first, message("customer-1"), second, message("customer-1"), other)
+        with transaction(database) as tx:
+            asked = [first.id, second.id, other.id, str(uuid4())]
+            assert dict(tx.log.behind(asked)) == {first.id: 3, second.id: 1, other.id: 0}
+            assert dict(tx.log.behind([])) == {}
+
     def test_several_appends_of_one_transaction_continue_each_other(self, database: Database) -> None:
         with transaction(database) as tx:
             tx.log.append([message("customer-1")], BROKER)

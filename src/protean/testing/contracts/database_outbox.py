@@ -116,6 +116,7 @@ class OutboxContract:
             batch.refused(soon.id, "too large", None)
         assert not database.outbox.waiting(PRIMARY)
         assert {(count.status, count.rows) for count in database.outbox.count()} == {("failed", 1), ("pending", 1)}
+        assert database.outbox.owed() == database.outbox.count()
 
     def test_rows_are_counted_by_what_they_are(self, database: Database) -> None:
         append(database, message(priority=-50), message(priority=-50), message("order-1"))
@@ -124,6 +125,7 @@ class OutboxContract:
             (count.broker, count.category, count.priority, count.status, count.rows)
             for count in database.outbox.count()
         ] == [(BROKER, "customer", -50, "pending", 2), (BROKER, "order", 0, "published", 1)]
+        assert database.outbox.owed() == [each for each in database.outbox.count() if each.status == "pending"]
 
     def test_rows_that_were_given_up_can_be_revived_a_few_at_a_time(self, database: Database) -> None:
         append(database, *(message() for _ in range(3)))
