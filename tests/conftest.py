@@ -98,3 +98,24 @@ def _driverless(url: str) -> str:
     """`postgresql+psycopg://` as libpq reads it."""
     scheme, _, rest = url.partition("://")
     return f"{scheme.partition('+')[0]}://{rest}"
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a browser; what needs one is left out where there is none, and the run's end says so."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.skip("needs a browser: apt-get install chromium")
+    return found
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was left out, loudly: a run without it has not shown what it seems to."""
+    reasons: dict[str, list[str]] = {}
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reasons.setdefault(reason.removeprefix("Skipped: "), []).append(report.nodeid)
+    for reason, tests in reasons.items():
+        terminalreporter.section(f"LEFT OUT: {len(tests)} tests: {reason}", "!")
+        for test in tests:
+            terminalreporter.line(test)
