@@ -26,10 +26,11 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "idle": ("idle",),
     "asynchronous": ("asynchronous",),
     "recovery": ("recovery",),
+    "observatory": ("observatory",),
 }
 NAMES = tuple(name for family in FAMILIES.values() for name in family)
-#: What `--quick` leaves out unless it is named: it measures the idle system a second time.
-LONG = frozenset({"poisoned"})
+#: What `--quick` leaves out unless it is named: they measure others a second time.
+LONG = frozenset({"poisoned", "observatory"})
 
 
 def families(chosen: Iterable[str]) -> dict[str, list[str]]:

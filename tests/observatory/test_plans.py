@@ -31,7 +31,8 @@ FAILURES = """
 INSERT INTO failures (handler, message_id, stream_name, stream, lane, attempts, due_at, state, message_type, error_type,
                       error, traceback, first_failed_at, last_failed_at, original_id)
 SELECT 'LedgerProjector', message_id, stream_name, 'account', 'primary', 4, now(), 'dead', type, 'ValueError',
-       'boom ' || global_position %% 7, repeat(message_id::text, 30), now(), now() - global_position * interval '1 ms', ''
+       'boom ' || global_position %% 7, repeat(message_id::text, 30), now(),
+       now() - global_position * interval '1 ms', '0-1'
 FROM messages WHERE global_position <= %s
 """
 READ = "SELECT relname, seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE relname = ANY(%s)"
