@@ -16,6 +16,7 @@ from protean.exceptions import BrokerError, ConfigurationError, DatabaseError
 from protean.server.observatory import metrics
 from protean.server.observatory.about import About
 from protean.server.observatory.access import LOOPBACK, Gate, Refusal
+from protean.server.observatory.action_pages import action_pages
 from protean.server.observatory.actions import Actions
 from protean.server.observatory.collector import Collector
 from protean.server.observatory.dlq import Dlq
@@ -88,6 +89,7 @@ def create_observatory(domain: Domain, access: Access = Access()) -> FastAPI:
         app.include_router(part.router())
     renderer = Renderer(domain.name, collector.latest)
     app.include_router(pages(domain, renderer))
+    app.include_router(action_pages(domain, renderer, dlq, actions, messages))
     app.include_router(static(renderer))
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(DatabaseError, _away)
