@@ -103,9 +103,10 @@ def _driverless(url: str) -> str:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of a browser; what needs one is left out where there is none, and the run's end says so."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     if found is None:
-        pytest.skip("needs a browser: apt-get install chromium")
+        pytest.skip("no Chromium: install the package `chromium` (apt-get install chromium), or name one in CHROMIUM")
     return found
 
 

@@ -12,12 +12,16 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from playwright.sync_api import Browser, Page, sync_playwright
 from tests.server.conftest import Cluster, wait_for
 from tests.support.bank import build_bank
 
 from protean.server.observatory.app import Access, create_observatory
 
 __all__ = ["wait_for"]
+
+#: Milliseconds that a page may take to show something. Generous: shared machines stand still at times.
+PATIENCE = 60_000
 
 
 @dataclass
@@ -107,3 +111,25 @@ def events(watched: Watched, path: str, count: int, headers: dict[str, str] | No
             if len(found) == count:
                 break
     return found
+
+
+@pytest.fixture(scope="module")  # not longer: its thread has a running event loop, which other tests must not have
+def browser(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tab(browser: Browser) -> Iterator[Page]:
+    """A page that complains of nothing, and asks nobody but its own server."""
+    tab = browser.new_page(viewport={"width": 1280, "height": 800})
+    tab.set_default_timeout(PATIENCE)
+    complaints: list[str] = []
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+    tab.on("request", lambda asked: complaints.append(asked.url) if "//127.0.0.1:" not in asked.url else None)
+    yield tab
+    tab.close()
+    assert not complaints

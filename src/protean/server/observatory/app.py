@@ -88,7 +88,7 @@ def create_observatory(domain: Domain, access: Access = Access()) -> FastAPI:
     for part in (about, dlq, actions, messages):
         app.include_router(part.router())
     renderer = Renderer(domain.name, collector.latest)
-    app.include_router(pages(domain, renderer))
+    app.include_router(pages(domain, renderer, about))
     app.include_router(action_pages(domain, renderer, dlq, actions, messages))
     app.include_router(static(renderer))
     app.add_exception_handler(Refusal, _refused)

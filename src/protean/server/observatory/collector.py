@@ -50,6 +50,8 @@ class Collector:
         self._stopping.set()
         self._wake.set()
         self._thread.join()
+        with self._fresh:
+            self._fresh.notify_all()  # nobody waits for a snapshot that will not come
 
     def latest(self, newer_than: datetime | None = None, patience: float = 10.0) -> Snapshot:
         """A snapshot that is about a second old at most, older where looking takes long.
@@ -62,7 +64,7 @@ class Collector:
         self._wanted_until = asked + INTEREST
         self._wake.set()
         with self._fresh:
-            self._fresh.wait_for(lambda: self._is_fresh(newer_than), patience)
+            self._fresh.wait_for(lambda: self._stopping.is_set() or self._is_fresh(newer_than), patience)
             if self._latest is not None:
                 return self._latest
         error = f"the servers have not answered for {patience:g} s"

@@ -140,6 +140,8 @@ def _behind(backfill: BackfillFigures | None) -> str:
         return ""
     if backfill.state == "done":
         return "; backfill is done"
+    if not backfill.behind:
+        return "; backfill is all but done"
     when = "" if backfill.eta is None else f", {_about(backfill.eta)}"
     return f"; backfill {backfill.behind:,} behind{when}"
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import mimetypes
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 
 from protean.domain import Domain
+from protean.priority import Priority
+from protean.server.observatory.about import About
 from protean.server.observatory.access import Refusal
 from protean.server.observatory.rendering import Renderer, static_files
+from protean.server.observatory.views import sections
 
 #: How long a browser keeps a file whose address changes with its content.
 FOR_EVER = "public, max-age=31536000, immutable"
@@ -26,7 +30,7 @@ STEPS = (
 )
 
 
-def pages(domain: Domain, renderer: Renderer) -> APIRouter:
+def pages(domain: Domain, renderer: Renderer, about: About) -> APIRouter:
     """Every page that is only looked at, and the files that pages need."""
     router = APIRouter(include_in_schema=False)
 
@@ -59,7 +63,38 @@ def pages(domain: Domain, renderer: Renderer) -> APIRouter:
     def workers(request: Request) -> Response:
         return renderer.page(request, "workers.html", page="workers", backfill=domain.lanes.enabled)
 
+    @router.get("/config")
+    def config(request: Request) -> Response:
+        told, asked = about.config(), request.query_params.get("type", "").strip()
+        return renderer.page(
+            request,
+            "config.html",
+            page="config",
+            source=told.source,
+            env=told.env,
+            sections=sections(told.config),
+            asked={"type": asked, "priority": request.query_params.get("priority", "0")},
+            priorities=[(priority.name, int(priority)) for priority in Priority],
+            **_way(about, asked, request.query_params.get("priority", "0")),
+        )
+
     return router
+
+
+def _way(about: About, message_type: str, priority: str) -> dict[str, Any]:
+    """Where a message would go, or why that cannot be said."""
+    if not message_type:
+        return {"route": None, "refusal": None}
+    try:
+        given = int(priority)
+    except ValueError:
+        return {"route": None, "refusal": f"{priority[:20]!r} is no priority: name a whole number, such as -50"}
+    if not Priority.BULK <= given <= Priority.CRITICAL:
+        return {"route": None, "refusal": f"priorities go from {int(Priority.BULK)} to {int(Priority.CRITICAL)}"}
+    try:
+        return {"route": about.route(message_type[:300], given), "refusal": None}
+    except Refusal as refusal:
+        return {"route": None, "refusal": f"{refusal.message}: {refusal.remedy}"}
 
 
 def static(renderer: Renderer) -> APIRouter:

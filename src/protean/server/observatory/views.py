@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -81,3 +82,13 @@ def charts(series: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
         "backfill": [minute["backfill_rate"] for minute in series],
         "p95": [minute["primary_p95_ms"] or 0.0 for minute in series],
     }
+
+
+def sections(config: Mapping[str, Any], name: str = "") -> list[tuple[str, list[tuple[str, str]]]]:
+    """A configuration as it would be written: each table with its keys and values, the outer ones first."""
+    own = [(key, json.dumps(value, ensure_ascii=False)) for key, value in config.items() if not isinstance(value, dict)]
+    found = [(name, own)] if own else []
+    for key, value in config.items():
+        if isinstance(value, dict):
+            found += sections(value, f"{name}.{key}" if name else key)
+    return found

@@ -3,10 +3,19 @@
 const NOTHING = "–";
 const TIMES = "×";
 
-const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+/** With so many digits; what lies exactly between two is rounded to the even one, as Python does. */
+function rounded(value, digits) {
+  const unit = 0.5 ** digits;
+  if (value % unit !== unit / 2) return value.toFixed(digits);
+  const below = Math.floor(value * 10 ** digits);
+  return ((below % 2 ? below + 1 : below) / 10 ** digits).toFixed(digits);
+}
 
-const fixed = (value, digits) =>
-  value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+function fixed(value, digits) {
+  const [whole, fraction] = rounded(value, digits).split(".");
+  const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ",");
+  return fraction ? `${grouped}.${fraction}` : grouped;
+}
 
 const short = (value) => fixed(value, value >= 9.95 ? 0 : 1);
 
@@ -18,9 +27,9 @@ function rate(value) {
 }
 
 export function duration(seconds) {
-  if (seconds < 0.9995) return `${(seconds * 1000).toFixed(seconds < 0.00995 ? 1 : 0)} ms`;
-  if (seconds < 90) return `${seconds.toFixed(seconds < 9.95 ? 1 : 0)} s`;
-  return seconds < 5400 ? `${(seconds / 60).toFixed(0)} min` : `${(seconds / 3600).toFixed(1)} h`;
+  if (seconds < 0.9995) return `${rounded(seconds * 1000, seconds < 0.00995 ? 1 : 0)} ms`;
+  if (seconds < 90) return `${rounded(seconds, seconds < 9.95 ? 1 : 0)} s`;
+  return seconds < 5400 ? `${rounded(seconds / 60, 0)} min` : `${rounded(seconds / 3600, 1)} h`;
 }
 
 function eta([low, high]) {
@@ -33,11 +42,11 @@ function eta([low, high]) {
 
 const KINDS = {
   text: String,
-  count: (value) => whole.format(value),
+  count: (value) => fixed(value, 0),
   rate,
   ms: (value) => duration(value / 1000),
   s: duration,
-  times: (value) => `${value.toFixed(1)}${TIMES}`,
+  times: (value) => `${rounded(value, 1)}${TIMES}`,
   percentiles: (value) => `${trio(value, " / ")} ms`,
   trio: (value) => trio(value, "/"),
   eta,

@@ -5,7 +5,7 @@ const CHORD = 1200;
 
 const help = document.getElementById("keys");
 const actions = new Map();
-let going = 0;
+let going = -Infinity;
 
 /** Have a key do something on this page. */
 export function onKey(key, action) {
@@ -26,7 +26,7 @@ export function begin() {
 
 function press(key, now, target) {
   if (now - going < CHORD) {
-    going = 0;
+    going = -Infinity;
     const link = document.querySelector(`[data-go="${CSS.escape(key)}"]`);
     link?.click();
     return Boolean(link);

@@ -4,8 +4,9 @@ import { base } from "./bind.js";
 import { duration } from "./format.js";
 import { shape } from "./shape.js";
 
-// Seconds without news after which the page says so, and within which it is tried again: at first, and at most.
-const STALE = 5;
+// Seconds without news after which the page says so: more than the server is silent for when it is well. And seconds
+// until it is tried again, at first and at most.
+const STALE = 12;
 const FIRST_WAIT = 0.5;
 const LONGEST_WAIT = 15;
 
