@@ -47,8 +47,8 @@ def measure(bench: Bench) -> list[Result]:
             shop.close()
     figures = [figure for name in reversed(VIEWERS) if VIEWERS[name] for figure in _figures(name, found)]
     note = (
-        f"{events:,} events, {rounds} rounds, each ratio that of a round to the one of the same number with nobody; the "
-        "clients run on the same machine. Transactions and commands: all there were, from the server's start to its end"
+        f"{events:,} events, {rounds} rounds, each ratio that of a round to its like with nobody; the "
+        "clients run on the same machine. Transactions and commands: all, from the server's start to its end"
     )
     return [Result("observatory", [*figures, *worst(inexact)], [note])]
 
