@@ -184,8 +184,3 @@ TO_COME = (
     "@domain.backfill",
     *_each("protean backfill {}", "list run status watch pause resume cancel set errors retry-failed verify report"),
 )
-#: The same, of what is no name that could be looked up.
-TO_COME_UNNAMED = (
-    "`GET /stream` and `GET /metrics` of the Observatory",
-    "traces: `outbox.published|failed`, `handler.started|completed|failed`, `message.acked|retried|dlq`",
-)

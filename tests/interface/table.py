@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 
 from tests.interface.existing import exists
-from tests.interface.names import SECTIONS, TO_COME, TO_COME_UNNAMED, Section
+from tests.interface.names import SECTIONS, TO_COME, Section
 from tests.interface.proofs import ALL, ROOT, collected
 
 PAGE = ROOT / "docs" / "interface.md"
@@ -43,7 +43,6 @@ def _to_come() -> Iterator[str]:
     yield "## To come\n"
     yield "Promised, and not there yet.\n"
     yield from (f"- `{name}`" for name in TO_COME)
-    yield from (f"- {text}" for text in TO_COME_UNNAMED)
     yield ""
 
 

@@ -32,8 +32,10 @@ MUTANTS = (
             ),
             Edit(
                 RELAY,
-                """        if self._signals.tracing:
-            self._signals.published([each for each in routed if each[0].id not in refused])
+                """        taken = [each for each in routed if each[0].id not in refused] if refused else routed
+        self._telemetry.published(taken, began)
+        if self._signals.tracing:
+            self._signals.published(taken)
         return len(batch.rows)
 """,
                 "        self._publish(batch, routed)\n        return len(batch.rows)\n",

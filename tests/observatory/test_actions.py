@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import httpx
@@ -252,6 +253,9 @@ class TestOperations:
     def begin(self, operations: Operations, work: Callable[[Underway], str]) -> str:
         return operations.begin("replay", work, actor="Ada", target="2 dead letters", total=2).id
 
+    def has_failed(self, operations: Operations, begun: str) -> bool:
+        return (found := operations.one(begun)) is not None and found.state is OperationState.FAILED
+
     def test_progress_is_on_record_for_others_while_it_is_under_way(
         self, operations: Operations, cluster: Cluster
     ) -> None:
@@ -276,8 +280,8 @@ class TestOperations:
 
         for work, said in ((refused, "there are no longer 2"), (broken, "an error of the Observatory's own, KeyError")):
             begun = self.begin(operations, work)
-            wait_for(lambda begun=begun: operations.one(begun).state is OperationState.FAILED)  # type: ignore[misc,union-attr]
-            assert said in operations.one(begun).error  # type: ignore[union-attr]
+            wait_for(partial(self.has_failed, operations, begun))
+            assert said in (found.error if (found := operations.one(begun)) is not None else "")
 
     def test_what_the_observatory_was_at_when_it_ended_has_failed(self, cluster: Cluster) -> None:
         operations = Operations(cluster.bank.domain)

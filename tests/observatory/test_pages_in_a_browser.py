@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.observatory.conftest import PATIENCE, Watched
-from tests.observatory.test_pages import TO_COME
 from tests.server.conftest import Cluster
 
 from protean.deliver.lanes import Lane
@@ -58,8 +57,6 @@ def test_every_page_is_alive_fits_any_width_and_breaks_no_rule(watched: Watched,
         cluster.bank.deposit("acc-0")
 
     for key, label, _ in NAVIGATION:
-        if key in TO_COME:
-            continue
         tab.goto(f"{watched.url}/{'' if key == 'overview' else key}")
         expect(tab.locator("#connection")).to_have_text("live")
         expect(tab.locator("nav [aria-current]")).to_contain_text(label)

@@ -16,9 +16,10 @@ from protean.adapters.sql.lacking import differing, lacking, missing
 from protean.adapters.sql.outbox import SqlOutbox
 from protean.adapters.sql.publications import SqlPublications
 from protean.adapters.sql.recovery import SqlRecovery
+from protean.adapters.sql.schema import with_users
 from protean.adapters.sql.shadows import SqlShadows
 from protean.adapters.sql.shape import Shape
-from protean.adapters.sql.tables import VERSION_TABLE, with_users
+from protean.adapters.sql.tables import VERSION_TABLE
 from protean.adapters.sql.transaction import SqlTransaction
 from protean.exceptions import ConfigurationError, NotSupportedError
 from protean.ports.database import Differing, Lacking, Missing

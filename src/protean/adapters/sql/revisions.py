@@ -20,7 +20,8 @@ from alembic.util import CommandError, rev_id
 from protean.adapters.sql.engine import Engine
 from protean.adapters.sql.errors import translate
 from protean.adapters.sql.revising import LOCK_TIMEOUT, Comparison, compared
-from protean.adapters.sql.tables import VERSION_TABLE, with_users
+from protean.adapters.sql.schema import with_users
+from protean.adapters.sql.tables import VERSION_TABLE
 from protean.exceptions import ConfigurationError, DatabaseError, NotSupportedError, TransientDatabaseError
 from protean.ports.revisions import Revised, Revision, Upgraded
 from protean.ports.rows import Table

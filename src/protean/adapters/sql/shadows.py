@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from protean.adapters.sql.committing import committing
 from protean.adapters.sql.engine import Engine
 from protean.adapters.sql.exchanging import indexes, make_index, quoted
+from protean.adapters.sql.schema import with_users
 from protean.adapters.sql.session import Session
-from protean.adapters.sql.tables import with_users
 from protean.exceptions import InvalidOperationError, TableMissingError
 from protean.ports.rebuilding import unkept
 from protean.ports.rows import Table

@@ -1,26 +1,12 @@
-"""The framework's tables, and users' `Table`s as SQLAlchemy tables: what `setup` creates."""
+"""The framework's tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from protean.exceptions import ConfigurationError
-from protean.ports.rows import Column, ColumnType, Table
-
-#: Bytes of an identifier that PostgreSQL keeps; longer ones would collide after being cut.
-_IDENTIFIER_BYTES = 63
-
-_big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-_json = sa.Text().with_variant(postgresql.JSONB(), "postgresql")
-_uuid = sa.Text().with_variant(postgresql.UUID(), "postgresql")
-# SQLite keeps moments as text in UTC, of one width, so that comparing texts compares moments.
-_moment = sa.Text().with_variant(sa.DateTime(timezone=True), "postgresql")
+from protean.adapters.sql.columns import BIG, JSON, MOMENT, UUID
 
 #: For rows that change once, soon after they were written, and are found through an index on what changes:
 #: room on the page for the second version, and a vacuum after 10,000 changes however large the table has
@@ -54,7 +40,7 @@ def _clock_sqlite(*_: object, **__: object) -> str:
 
 def _identity(name: str) -> sa.Column[int]:
     """Allocated on insert. AUTOINCREMENT in SQLite, which else gives a deleted row's number out again."""
-    return sa.Column(name, _big, sa.Identity(always=False), primary_key=True)
+    return sa.Column(name, BIG, sa.Identity(always=False), primary_key=True)
 
 
 def _text(name: str, *, required: bool = True) -> sa.Column[str]:
@@ -65,15 +51,15 @@ messages = sa.Table(
     "messages",
     framework,
     _identity("global_position"),
-    sa.Column("message_id", _uuid, nullable=False, unique=True),
+    sa.Column("message_id", UUID, nullable=False, unique=True),
     _text("stream_name"),
     sa.Column("position", sa.BigInteger(), nullable=False),
     _text("stream_category"),
     _text("type"),
     _text("kind"),
-    sa.Column("data", _json, nullable=False),
-    sa.Column("metadata", _json, nullable=False),
-    sa.Column("time", _moment, nullable=False),
+    sa.Column("data", JSON, nullable=False),
+    sa.Column("metadata", JSON, nullable=False),
+    sa.Column("time", MOMENT, nullable=False),
     sa.UniqueConstraint("stream_name", "position"),
     sa.Index("messages_category", "stream_category", "global_position"),
     sqlite_autoincrement=True,
@@ -83,7 +69,7 @@ outbox = sa.Table(
     "outbox",
     framework,
     _identity("id"),
-    sa.Column("message_id", _uuid, nullable=False),
+    sa.Column("message_id", UUID, nullable=False),
     # The join key to the log: half the size of the id, and in the order of the log's pages.
     sa.Column("global_position", sa.BigInteger(), nullable=False),
     # The category (`customer`), which names the broker's stream.
@@ -91,11 +77,11 @@ outbox = sa.Table(
     _text("type"),
     sa.Column("priority", sa.Integer(), nullable=False),
     sa.Column("status", sa.Text(), nullable=False, server_default="pending"),
-    sa.Column("created_at", _moment, nullable=False, server_default=_Clock()),
-    sa.Column("published_at", _moment),
+    sa.Column("created_at", MOMENT, nullable=False, server_default=_Clock()),
+    sa.Column("published_at", MOMENT),
     sa.Column("attempts", sa.Integer(), nullable=False, server_default="0"),
     _text("last_error", required=False),
-    sa.Column("next_attempt_at", _moment),
+    sa.Column("next_attempt_at", MOMENT),
     _text("target_broker"),
     sqlite_autoincrement=True,
     postgresql_with=_HOT,
@@ -130,14 +116,14 @@ publications = sa.Table(
     "publications",
     framework,
     _identity("id"),
-    sa.Column("message_id", _uuid, nullable=False),
+    sa.Column("message_id", UUID, nullable=False),
     # The aggregate's own (`customer-42`), whose order is kept.
     _text("stream_name"),
     _text("target_broker"),
-    sa.Column("created_at", _moment, nullable=False, server_default=_Clock()),
+    sa.Column("created_at", MOMENT, nullable=False, server_default=_Clock()),
     sa.Column("attempts", sa.Integer(), nullable=False, server_default="0"),
     _text("last_error", required=False),
-    sa.Column("next_attempt_at", _moment),
+    sa.Column("next_attempt_at", MOMENT),
     sa.Index("publications_in_order", "target_broker", "id"),
     sqlite_autoincrement=True,
     postgresql_with=_HOT,
@@ -165,8 +151,8 @@ inbox = sa.Table(
     "inbox",
     framework,
     sa.Column("handler", sa.Text(), primary_key=True),
-    sa.Column("message_id", _uuid, primary_key=True),
-    sa.Column("handled_at", _moment, nullable=False),
+    sa.Column("message_id", UUID, primary_key=True),
+    sa.Column("handled_at", MOMENT, nullable=False),
     sa.Column("global_position", sa.BigInteger(), nullable=False),
     # What pruning asks for: a handler's oldest rows, up to its floor.
     sa.Index("inbox_oldest", "handler", "global_position"),
@@ -179,9 +165,9 @@ handlers = sa.Table(
     sa.Column("name", sa.Text(), primary_key=True),
     sa.Column("message_type", sa.Text(), primary_key=True),
     _text("database"),
-    sa.Column("registered_at", _moment, nullable=False),
+    sa.Column("registered_at", MOMENT, nullable=False),
     # With a default, so that the column can be added to the rows of an earlier day.
-    sa.Column("seen_at", _moment, nullable=False, server_default=_Clock()),
+    sa.Column("seen_at", MOMENT, nullable=False, server_default=_Clock()),
     sa.Column("start", sa.BigInteger(), nullable=False),
     sa.Column("floor", sa.BigInteger(), nullable=False),
     sa.Column("head", sa.BigInteger(), nullable=False),
@@ -194,7 +180,7 @@ lanes = sa.Table(
     sa.Column("lane", sa.Text(), primary_key=True),
     _text("epoch"),
     sa.Column("published", sa.BigInteger(), nullable=False),
-    sa.Column("lost_at", _moment),
+    sa.Column("lost_at", MOMENT),
     _text("lost_why", required=False),
     postgresql_with=_VERY_HOT,
 )
@@ -214,7 +200,7 @@ reconciliations = sa.Table(
     "reconciliations",
     framework,
     sa.Column("target_broker", sa.Text(), primary_key=True),
-    sa.Column("lost_at", _moment, nullable=False),
+    sa.Column("lost_at", MOMENT, nullable=False),
     _text("why"),
     sa.Column("position", sa.BigInteger(), nullable=False),
     sa.Column("until", sa.BigInteger(), nullable=False),
@@ -231,14 +217,14 @@ failures = sa.Table(
     _text("stream"),
     _text("lane"),
     sa.Column("attempts", sa.Integer(), nullable=False),
-    sa.Column("due_at", _moment, nullable=False),
+    sa.Column("due_at", MOMENT, nullable=False),
     _text("state"),
     _text("message_type"),
     _text("error_type"),
     _text("error"),
     _text("traceback"),
-    sa.Column("first_failed_at", _moment, nullable=False),
-    sa.Column("last_failed_at", _moment, nullable=False),
+    sa.Column("first_failed_at", MOMENT, nullable=False),
+    sa.Column("last_failed_at", MOMENT, nullable=False),
     _text("original_id"),
     sa.Column("raw", sa.LargeBinary()),
     _text("discarded_by", required=False),
@@ -257,7 +243,7 @@ idempotency_keys = sa.Table(
     sa.Column("key", sa.Text(), primary_key=True),
     _text("type"),
     _text("digest"),
-    sa.Column("first_at", _moment, nullable=False, index=True),
+    sa.Column("first_at", MOMENT, nullable=False, index=True),
     # JSON as it was written: jsonb would refuse an escaped NUL, and change how numbers are spelled.
     _text("result", required=False),
     postgresql_with=_HOT,
@@ -273,17 +259,17 @@ rebuilds = sa.Table(
     sa.Column("position", sa.BigInteger(), nullable=False),
     sa.Column("done", sa.BigInteger(), nullable=False),
     sa.Column("total", sa.BigInteger(), nullable=False),
-    sa.Column("begun_at", _moment, nullable=False),
-    sa.Column("stepped_at", _moment, nullable=False),
+    sa.Column("begun_at", MOMENT, nullable=False),
+    sa.Column("stepped_at", MOMENT, nullable=False),
     postgresql_with=_VERY_HOT,
 )
 
 command_results = sa.Table(
     "command_results",
     framework,
-    sa.Column("command_id", _uuid, primary_key=True),
+    sa.Column("command_id", UUID, primary_key=True),
     _text("result"),
-    sa.Column("finished_at", _moment, nullable=False, index=True),
+    sa.Column("finished_at", MOMENT, nullable=False, index=True),
 )
 
 timeouts = sa.Table(
@@ -292,7 +278,7 @@ timeouts = sa.Table(
     sa.Column("process", sa.Text(), primary_key=True),
     sa.Column("key", sa.Text(), primary_key=True),
     sa.Column("name", sa.Text(), primary_key=True),
-    sa.Column("due_at", _moment, nullable=False),
+    sa.Column("due_at", MOMENT, nullable=False),
     sa.Column("priority", sa.Integer(), nullable=False),
     _text("correlation_id"),
     _text("causation_id"),
@@ -315,8 +301,8 @@ pauses = sa.Table(
     sa.Column("lane", sa.Text(), primary_key=True),
     _text("reason"),
     _text("actor"),
-    sa.Column("paused_at", _moment, nullable=False),
-    sa.Column("expires_at", _moment, nullable=False),
+    sa.Column("paused_at", MOMENT, nullable=False),
+    sa.Column("expires_at", MOMENT, nullable=False),
 )
 
 operations = sa.Table(
@@ -332,70 +318,6 @@ operations = sa.Table(
     sa.Column("total", sa.BigInteger(), nullable=False),
     _text("result"),
     _text("error"),
-    sa.Column("started_at", _moment, nullable=False, index=True),
-    sa.Column("told_at", _moment, nullable=False),
+    sa.Column("started_at", MOMENT, nullable=False, index=True),
+    sa.Column("told_at", MOMENT, nullable=False),
 )
-
-
-def with_users(tables: Sequence[Table]) -> sa.MetaData:
-    """The framework's tables and these. Raises ConfigurationError for a name that cannot be used."""
-    everything = sa.MetaData()
-    for own in framework.sorted_tables:
-        own.to_metadata(everything)
-    for table in tables:
-        indexes = (index.name for index in table.indexes)
-        for name in (table.name, *(column.name for column in table.columns), *indexes):
-            if not 0 < len(name.encode()) <= _IDENTIFIER_BYTES:
-                raise ConfigurationError(f"table {table.name!r}: the name {name!r} is not 1 to 63 bytes long")
-        if table.name in everything.tables:
-            raise ConfigurationError(f"there is a table {table.name!r} already; give this one another name")
-        made = sa.Table(table.name, everything, *(_column(table, column) for column in table.columns))
-        for index in table.indexes:
-            sa.Index(index.name, *(made.c[name] for name in index.columns), unique=index.unique)
-    return everything
-
-
-def _column(table: Table, column: Column) -> sa.Column[Any]:
-    key = column.name == table.key
-    default = column.default
-    return sa.Column(
-        column.name,
-        _type(column),
-        # What counts for the domain; the domain gives every row its key all the same.
-        *([sa.Identity(always=False)] if column.counted else []),
-        primary_key=key,
-        # Keys are given by the domain, never by the database.
-        autoincrement="auto" if column.counted else False,
-        nullable=not (key or column.required),
-        unique=column.unique and not key,
-        # As text, which every type takes: an expression would have SQLite copy the whole table for a new column.
-        server_default=None if default is None else str(int(default) if isinstance(default, bool) else default),
-    )
-
-
-def _type(column: Column) -> sa.types.TypeEngine[Any]:
-    if column.native == "uuid":
-        return _uuid
-    if column.digits is not None:
-        return sa.Text().with_variant(sa.Numeric(*column.digits), "postgresql")
-    if column.native:
-        narrow = sa.SmallInteger() if column.native == "smallint" else sa.Integer()
-        return sa.Integer().with_variant(narrow, "postgresql")
-    if column.type in (ColumnType.STRING, ColumnType.TEXT):
-        # Ordered by code point like Python: an index then serves prefixes, survives upgrades of the system's
-        # language data, and pages by key come in the same order from every database.
-        plain = sa.Text() if column.length is None else sa.String(column.length)
-        ordered = sa.Text(collation="C") if column.length is None else sa.String(column.length, collation="C")
-        return plain.with_variant(ordered, "postgresql")
-    return _TYPES[column.type]
-
-
-_TYPES: dict[ColumnType, sa.types.TypeEngine[Any]] = {
-    ColumnType.INTEGER: _big,
-    ColumnType.FLOAT: sa.Double(),
-    ColumnType.DECIMAL: sa.Text().with_variant(sa.Numeric(), "postgresql"),
-    ColumnType.BOOLEAN: sa.Boolean(),
-    ColumnType.DATE: sa.Text().with_variant(sa.Date(), "postgresql"),
-    ColumnType.DATETIME: _moment,
-    ColumnType.JSON: _json,
-}
