@@ -7,7 +7,7 @@ from html import unescape
 
 from tests.observatory.conftest import Watched
 from tests.observatory.test_actions import account_with, letters
-from tests.server.conftest import Cluster
+from tests.server.conftest import Cluster, wait_for
 
 from protean.server.observatory.app import Access
 from protean.server.observatory.sessions import Role
@@ -33,7 +33,8 @@ def test_a_dead_letter_is_found_from_its_group_and_its_message_from_it(watched: 
     cluster.start(fails={"a:1"})
     letters(cluster, 1)
 
-    group = next(each for each in links(page(watched, "/dlq"), "/dlq?group=") if each)
+    wait_for(lambda: links(page(watched, "/dlq"), "/dlq?group="))  # groups are counted once a second
+    group = links(page(watched, "/dlq"), "/dlq?group=")[0]
     entry = links(page(watched, group.partition("#")[0]), "/dlq/")[0]
     letter = page(watched, entry)
     assert "cannot book 1" in letter

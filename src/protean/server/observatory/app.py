@@ -78,6 +78,7 @@ def create_observatory(domain: Domain, access: Access = Access()) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
+        redirect_slashes=False,  # a path that is not there is not there, with and without a slash
         lifespan=lifespan,
         responses={401: {"model": ErrorDocument}, 403: {"model": ErrorDocument}},
     )
