@@ -50,7 +50,7 @@ def test_a_stream_without_its_group_is_not_drained_although_nothing_is_pending(s
     backfill = shop.json("lanes", "status")["lanes"][1]
 
     assert backfill["groups"] == [
-        {"handler": "CustomerProjector", "exists": False, "lag": 1, "pending": 0, "paused": None}
+        {"handler": "CustomerProjector", "exists": False, "lag": 1, "pending": 0, "paused": None, "consumers": 0}
     ]
     assert backfill["drained"] is False
 

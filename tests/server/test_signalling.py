@@ -160,7 +160,7 @@ def test_what_nobody_takes_is_bounded_and_counted(monkeypatch: pytest.MonkeyPatc
 
     recorder.completed("LedgerProjector", [(message, 0.001)] * 150)
 
-    assert recorder.forgotten == 50
+    assert recorder.forgotten() == 50
     assert len(list(recorder.said())) == 100
 
 

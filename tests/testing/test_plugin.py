@@ -111,5 +111,5 @@ def test_who_does_not_use_it_loads_nothing_of_protean(tmp_path: Path) -> None:
         "    heavy = {'protean', 'pydantic', 'sqlalchemy', 'psycopg', 'redis', 'hypothesis'}\n"
         "    assert 'pytest_protean' in sys.modules and not heavy & sys.modules.keys()\n"
     )
-    code, said = run(tmp_path, "-q", "-p", "no:hypothesispytest", "-p", "no:logfire")
+    code, said = run(tmp_path, "-q", "-p", "no:hypothesispytest", "-p", "no:logfire", "-p", "no:schemathesis")
     assert code == 0, said

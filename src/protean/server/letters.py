@@ -150,7 +150,7 @@ def key_of(place: str) -> FailureKey:
     try:
         moment, handler, message_id = place.split(",", 2)
         return FailureKey(datetime.fromisoformat(moment).astimezone(UTC), handler, message_id)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:  # the first and the last day have no time in some zones
         raise InvalidOperationError(
             f"{place!r:.100} is not the `next` of a page of dead letters ({error}); begin again without it"
         ) from None

@@ -2,7 +2,7 @@
 
 The pipeline appends to a bounded list; a thread of its own turns that into traces and histograms, a few times a
 second, and leaves them with the broker in one round trip, however many messages there were. Nothing of it is needed
-to work: what cannot be left is forgotten, and counted.
+to work: what cannot be left, and of steps more than anybody can read, is left out, and counted.
 """
 
 from __future__ import annotations
@@ -37,8 +37,10 @@ WATCH_INTERVAL = 1.0
 MINUTE_INTERVAL = 2.0
 #: What the pipeline may have said and nobody has looked at yet. Beyond, the oldest is forgotten.
 UNSEEN = 50_000
-#: Traces in one entry of the stream, and about how many entries the stream keeps.
-BATCH, CAPACITY = 500, 2_000
+#: Traces in one entry of the stream, and about how many entries the stream keeps: 40 MB of the broker, at most.
+BATCH, CAPACITY = 250, 400
+#: Traces that one process tells in one turn. More of them nobody can read; they are left out, and that is told.
+TOLD = 1_000
 #: Characters of an error in a trace: its kind and its beginning.
 ERROR_LENGTH = 200
 
@@ -76,7 +78,7 @@ class Recorder:
     def __init__(self, stream_of: Callable[[str, int], str], *, history: bool) -> None:
         self.tracing = False
         self.wanted = history
-        self.forgotten = 0
+        self._forgotten = 0
         self._stream_of = stream_of
         self._history = history
         self._said: deque[Said] = deque(maxlen=UNSEEN)
@@ -119,16 +121,21 @@ class Recorder:
         self._say(Said(name, time.time(), failure.stream, failure.handler, failure=left or failure))
 
     def said(self) -> Iterator[Said]:
-        """What has been said since the last time, oldest first."""
-        while self._said:
+        """What has been said since the last time and until now, oldest first."""
+        for _ in range(len(self._said)):
             yield self._said.popleft()
+
+    def forgotten(self) -> int:
+        """How many steps were forgotten since the last time, because nobody looked soon enough."""
+        forgotten, self._forgotten = self._forgotten, 0
+        return forgotten
 
     def _stream(self, message: Message) -> str:
         return self._stream_of(message.category, message.priority)
 
     def _say(self, said: Said) -> None:
         if len(self._said) == UNSEEN:
-            self.forgotten += 1
+            self._forgotten += 1
         self._said.append(said)
 
 
@@ -168,31 +175,31 @@ class Signaller:
             self.rounds.done(f"{counted(told, 'step')} told")
 
     def _pass_on(self, write: bool) -> int:
-        batches: list[bytes] = []
         traces: list[dict[str, Any]] = []
-        told = 0
+        left_out = self._recorder.forgotten()
         for said in self._recorder.said():
             if said.name == "handler.completed":
                 self._count(said)
             if self._recorder.tracing:
-                traces.append(trace_of(said, self._process))
-                told += 1
-            if len(traces) == BATCH:
-                batches.append(to_json(traces))
-                traces.clear()
-        if traces:
-            batches.append(to_json(traces))
+                if len(traces) < TOLD:
+                    traces.append(trace_of(said, self._process))
+                else:
+                    left_out += 1
+        batches = [to_json(traces[at : at + BATCH]) for at in range(0, len(traces), BATCH)]
+        if left_out and self._recorder.tracing:
+            batches.append(to_json({"left_out": left_out}))
         if batches:
             self._observation.publish_traces(batches, CAPACITY)
         if write and self._changed:
             self._write()
-        return told
+        return len(traces)
 
     def _count(self, said: Said) -> None:
         message = said.message
         if message is None or said.seconds is None:
             return
-        minute = int(said.at // 60)
+        # Threads that finish together may tell in another order: who is late counts into the minute that runs.
+        minute = max(int(said.at // 60), self._minute)
         if minute != self._minute:
             if self._changed:
                 self._write()

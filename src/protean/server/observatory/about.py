@@ -139,12 +139,14 @@ def _of_lanes(domain: Domain, priority: int) -> str:
     return f"priority {priority} is not below the threshold {lanes.threshold}: it goes ahead, on the primary lane"
 
 
-def _public(value: Any, name: str = "") -> Any:
-    """The value without anything secret: addresses without passwords, and nothing under a name that says so."""
+def _public(value: Any, *, secret: bool = False) -> Any:
+    """The value without anything secret: addresses without passwords, and nothing below a name that says so."""
     if isinstance(value, dict):
-        return {key: _public(each, str(key)) for key, each in value.items()}
+        return {
+            key: _public(each, secret=secret or _SECRET.search(str(key)) is not None) for key, each in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [_public(each, name) for each in value]
-    if not isinstance(value, str):
-        return value
-    return MASK if value and _SECRET.search(name) else masked(value)
+        return [_public(each, secret=secret) for each in value]
+    if secret and value not in (None, "") and not isinstance(value, bool):
+        return MASK
+    return masked(value) if isinstance(value, str) else value

@@ -67,12 +67,12 @@ class Viewer:
         self._loop = asyncio.get_running_loop()
         self._something = asyncio.Event()
 
-    def give(self, traces: list[Trace]) -> None:
-        """From any thread: what of these is wanted, instead of the oldest if need be."""
+    def give(self, traces: list[Trace], left_out: int = 0) -> None:
+        """From any thread: what of these is wanted, instead of the oldest if need be; how many nobody has told."""
         found = [trace for trace in traces if self.wanted.holds(trace)]
-        if not found:
+        if not found and not left_out:
             return
-        self.dropped += max(0, len(self._waiting) + len(found) - WAITING)
+        self.dropped += left_out + max(0, len(self._waiting) + len(found) - WAITING)
         self._waiting.extend(found)
         try:
             self._loop.call_soon_threadsafe(self._something.set)
@@ -176,9 +176,9 @@ class Feed:
             viewers = list(self._viewers)
         if not viewers:
             return None  # the next viewer begins with what comes then
-        traces = traces_of(batches)
+        traces, left_out = traces_of(batches), left_out_of(batches)
         for viewer in viewers:
-            viewer.give(traces)
+            viewer.give(traces, left_out)
         return batches[-1][0] if batches else self._after
 
     def _go_on(self, after: str | None) -> None:
@@ -194,16 +194,28 @@ class Feed:
 
 
 def traces_of(batches: list[tuple[str, bytes]]) -> list[Trace]:
-    """The traces of batches, oldest first. What is no batch, from another release perhaps, is left out."""
+    """The traces of batches, oldest first."""
     found: list[Trace] = []
     for entry, text in batches:
-        try:
-            told = json.loads(text)
-        except ValueError:
-            continue
+        told = _json(text)
         if isinstance(told, list):
             found += [Trace(f"{entry}-{number}", each) for number, each in enumerate(told) if isinstance(each, dict)]
     return found
+
+
+def left_out_of(batches: list[tuple[str, bytes]]) -> int:
+    """How many steps engines have said and not told, because they were more than anybody could read."""
+    return sum(
+        int(told.get("left_out", 0)) for told in map(_json, (text for _, text in batches)) if isinstance(told, dict)
+    )
+
+
+def _json(text: bytes) -> Any:
+    """What a batch holds; None for what is no batch, from another release perhaps."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def place_of(trace_id: str) -> tuple[tuple[int, int], int]:

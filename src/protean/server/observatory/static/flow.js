@@ -71,7 +71,7 @@ function open() {
     const trace = JSON.parse(event.data);
     if (!lane() || laneOf(trace.stream ?? "") === lane()) take(trace);
   });
-  source.addEventListener("dropped", (event) => note(`${JSON.parse(event.data).count} steps were left out: this page could not keep up`));
+  source.addEventListener("dropped", (event) => note(`${JSON.parse(event.data).count} steps were left out: there are more than this page can show`));
   source.onerror = () => {
     if (source?.readyState !== EventSource.CLOSED) return; // the browser goes on by itself, from where it was
     close();
