@@ -198,7 +198,8 @@ def test_units_of_work_over_the_same_rows_in_opposite_order_do_not_deadlock(bank
         ledgers = bank.domain.repository_for(bank.ledger)
         try:
             for turn in range(15):
-                with bank.domain.domain_context(), UnitOfWork():
+                lost = suppress(ExpectedVersionError)  # the other one was faster: an answer, and no deadlock
+                with lost, bank.domain.domain_context(), UnitOfWork():
                     for name in order:
                         ledgers.get(name).owner = f"{owner} {turn}"
         except Exception as error:  # noqa: BLE001  # it fails the test below

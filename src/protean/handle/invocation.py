@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -23,6 +23,7 @@ from protean.message import Message, MessageKind
 from protean.write.command_results import keep_result
 from protean.write.conflicts import CONFLICTS, INFRASTRUCTURE
 from protean.write.context import ActiveDomain, active, caused_by
+from protean.write.holding import Asked, Holding
 from protean.write.messages import cause_of
 from protean.write.reading import payload_of
 from protean.write.unit_of_work import UnitOfWork
@@ -42,6 +43,8 @@ class _Underway(threading.local):
 
     messages: list[Message] | None = None
     calls: list[tuple[Message, float]] | None = None  # with the seconds each took, for those who want to know
+    #: What the transaction before it asked for, if it lost a race.
+    foreseen: Collection[Asked] = ()
 
 
 class Invocation:
@@ -71,13 +74,18 @@ class Invocation:
         were too many under one message.
         """
         messages = self._transaction.messages = list[Message]()
+        holding = Holding(eager=True, foreseen=self._transaction.foreseen)
+        self._transaction.foreseen = ()
         committing = False
         signals = self._domain.signals
         calls = self._transaction.calls = list[tuple[Message, float]]() if signals.wanted else None
         try:
-            with UnitOfWork(self._domain) as unit:
+            with UnitOfWork(self._domain, holding=holding) as unit:
                 yield unit
                 committing = True
+        except CONFLICTS:
+            self._transaction.foreseen = holding.asked
+            raise
         except INTERRUPTIONS as error:
             if not self._interruptions.too_many(messages):
                 raise

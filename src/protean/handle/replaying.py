@@ -23,6 +23,7 @@ from protean.ports.progress import FailureFilter, FailureState, Position
 from protean.ports.rows import Table
 from protean.write.conflicts import INFRASTRUCTURE
 from protean.write.context import ActiveDomain
+from protean.write.holding import Holding
 from protean.write.restriction import Restriction, restricted
 from protean.write.tables import has_text_key
 from protean.write.unit_of_work import UnitOfWork
@@ -70,7 +71,7 @@ class Replaying:
     def transaction(self) -> Iterator[tuple[UnitOfWork, Transaction]]:
         """A transaction, committed at the end of the block, and the unit of work that shows projectors the shadow."""
         transaction = self._domain.database(self.provider).transaction()
-        with restricted(self._restriction), UnitOfWork(self._domain) as unit:
+        with restricted(self._restriction), UnitOfWork(self._domain, holding=Holding(eager=True)) as unit:
             rows = ShadowRows(transaction.rows, self._table, self._shadow)
             unit.work_in(self.provider, transaction.with_rows(rows))
             yield unit, transaction

@@ -26,6 +26,12 @@ class ShadowRows:
         """See `Rows`."""
         return self._rows.get_many(self._shown(table), keys)
 
+    def lock(self, table: Table, keys: Sequence[Key], *, wait: bool = True) -> list[Row]:
+        """See `Rows`. Rows of other tables, which are not changed, are read without a lock."""
+        if table.name != self._table:
+            return self._rows.get_many(table, keys)
+        return self._rows.lock(self._shadow, keys, wait=wait)
+
     def select(self, query: Query, table: Table) -> list[Row]:
         """See `Rows`."""
         return self._rows.select(query, self._shown(table))

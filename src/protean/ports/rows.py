@@ -127,6 +127,14 @@ class Rows(Protocol):
         """The rows that exist of those keys, in no particular order."""
         ...
 
+    def lock(self, table: Table, keys: Sequence[Key], *, wait: bool = True) -> list[Row]:
+        """The rows that exist of those keys, as they are now and stay for all others until this transaction ends.
+
+        They are locked in the given order. Raises TransientDatabaseError when another transaction has one: at once
+        without `wait`, and else when waiting for it was in vain.
+        """
+        ...
+
     def select(self, query: Query, table: Table) -> list[Row]:
         """The rows that match, ordered as asked."""
         ...

@@ -12,7 +12,7 @@ from protean.elements.embedding import as_json, in_fields
 from protean.exceptions import InvalidOperationError, ObjectNotFoundError, ValidationError
 from protean.fields.spec import Embeddable
 from protean.ports.query import AllOf, AnyOf, Condition, Lookup, Not, Order, Query, Where
-from protean.ports.rows import Column, ColumnType, Row, Table
+from protean.ports.rows import Column, ColumnType, Key, Row, Table
 
 T = TypeVar("T")
 Columns = Mapping[str, Column]
@@ -96,6 +96,17 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_plain(item) for item in value]
     return value
+
+
+def only_key(condition: Condition, table: Table) -> Key | None:
+    """The key, where the condition asks for the row with that key and for nothing else."""
+    match condition:
+        case Where(column, Lookup.EXACT, value) if column == table.key and isinstance(value, str | int):
+            return value
+        case AllOf(parts):
+            matter = [part for part in parts if part != AllOf(())]
+            return only_key(matter[0], table) if len(matter) == 1 else None
+    return None
 
 
 class Source(Protocol):

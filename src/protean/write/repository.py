@@ -17,7 +17,7 @@ from protean.ports.query import Query
 from protean.ports.rows import Column, Key, Row, Table
 from protean.write.context import ActiveDomain
 from protean.write.parts import delete_where
-from protean.write.query import Q, QuerySet
+from protean.write.query import Q, QuerySet, only_key
 from protean.write.restriction import refuse_to_change
 from protean.write.storages import storage_of
 from protean.write.storing import by_field, restored
@@ -132,7 +132,10 @@ class Reading:
         return columns_of(self.element)
 
     def get(self, key: Key) -> StatefulElement | None:
-        return self._run(lambda transaction: storage_of(self.domain, self.element).load(transaction, [key]).get(key))
+        found = self._run(lambda transaction: storage_of(self.domain, self.element).load(transaction, [key]).get(key))
+        if found is None:
+            self._missed(key)
+        return found
 
     def past(self, key: Key, at_version: int | None, as_of: datetime | None) -> StatefulElement | None:
         """An event-sourced object as it was."""
@@ -140,7 +143,10 @@ class Reading:
         return self._run(lambda transaction: storage.past(transaction, key, at_version, as_of))
 
     def select(self, query: Query) -> list[Row]:
-        return self._run(lambda transaction: transaction.rows.select(query, self.table))
+        rows = self._run(lambda transaction: transaction.rows.select(query, self.table))
+        if not rows and (key := only_key(query.where, self.table)) is not None:
+            self._missed(key)
+        return rows
 
     def complete(self, rows: list[Row]) -> list[Row]:
         if not any(held(self.element)):
@@ -159,12 +165,17 @@ class Reading:
     def delete_where(self, query: Query) -> int:
         return self._run(lambda transaction: delete_where(transaction, self.element, query), changes=True)
 
+    def _missed(self, key: Key) -> None:
+        if (unit := current_unit_of_work(self.domain)) is not None:
+            unit.missed(self.element, key)
+
     def _run(self, ask: Callable[[Transaction], R], *, changes: bool = False) -> R:
         if changes:
             refuse_to_change(self.element)
         unit = current_unit_of_work(self.domain)
         if unit is not None:
             unit.flush()
+            unit.foresee()
             answer = ask(unit.transaction(self.element.__protean__.provider))
             if changes:
                 unit.reread(self.element)

@@ -30,6 +30,7 @@ _READINGS = 20
 class Tracked:
     """One object of a unit of work. `loaded` is its row as the database has it; None: it has none yet.
 
+    `blind`: it was added as new without a look, and its row may hold more than it says.
     `events` are those of an event-sourced one that are not written yet; `told` is its state in the last fact.
     """
 
@@ -40,6 +41,7 @@ class Tracked:
     version: int
     removed: bool = False
     raised: bool = False
+    blind: bool = False
     events: list[EventElement] = field(default_factory=list)
     told: Row | None = None
 
@@ -191,6 +193,13 @@ def by_field(error: TakenError, classes: Collection[type[StatefulElement]]) -> T
 def restored(cls: type[S], row: Row) -> S:
     """The object a row describes, with its version if it has one."""
     return restore(cls, row, row.get(VERSION, -1))
+
+
+def given_values(element: StatefulElement) -> Row:
+    """The columns that were set on purpose, with their values."""
+    row = state_of(element)
+    given = _given_columns(element, row)
+    return {column: value for column, value in row.items() if column in given}
 
 
 def _given_columns(element: StatefulElement, row: Row) -> frozenset[str]:

@@ -1,7 +1,8 @@
 """Everything done inside becomes durable in one transaction, or nothing does.
 
 Objects are loaded without locks, changed in memory, and written at the end: in batches, sorted by identity, so
-that two units of work that touch the same rows take their locks in the same order.
+that two units of work that touch the same rows take their locks in the same order. Rows of projections, which have no
+version, are locked earlier: see `protean.write.holding`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from protean.elements.aggregate import (
 )
 from protean.elements.element import StatefulElement, identity_of
 from protean.elements.event import EventElement
+from protean.elements.projection import ProjectionElement
 from protean.elements.sourcing import EventSourcedElement, check_present
 from protean.elements.state import loaded_row, refill, set_loaded_row
 from protean.exceptions import InvalidOperationError, NotSupportedError, TakenError
@@ -30,12 +32,13 @@ from protean.ports.database import Transaction
 from protean.ports.rows import Change, Key, Row
 from protean.write.context import ActiveDomain, active_domain
 from protean.write.facts import fact_message
+from protean.write.holding import Holding
 from protean.write.messages import event_message
 from protean.write.parts import in_batches
 from protean.write.publishing import publish
 from protean.write.restriction import refuse_to_cause, refuse_to_change
 from protean.write.storages import storage_of
-from protean.write.storing import Tracked, by_field, in_write_order, restored, tracked
+from protean.write.storing import Tracked, by_field, given_values, in_write_order, restored, tracked
 from protean.write.stream_storage import append, expected_ends
 from protean.write.swapping import with_room
 from protean.write.tables import table_of
@@ -44,8 +47,9 @@ from protean.write.tables import table_of
 class UnitOfWork:
     """`with UnitOfWork():` groups what is done inside; inside another one it joins that one."""
 
-    def __init__(self, domain: ActiveDomain | None = None) -> None:
+    def __init__(self, domain: ActiveDomain | None = None, *, holding: Holding | None = None) -> None:
         self._domain = domain
+        self._holding = Holding() if holding is None else holding
         self._token: Token[UnitOfWork | None] | None = None
         self._transaction: Transaction | None = None
         self._provider = ""
@@ -116,24 +120,34 @@ class UnitOfWork:
         """The object with that identity: the same one every time within this unit of work."""
         known = self._tracked.get((cls, key))
         if known is not None:
+            if known.blind:
+                self._see(cls, known)
             return None if known.removed else known.element
-        if (cls, key) in self._preloaded:
-            element = self._preloaded.pop((cls, key))
-        else:
-            element = storage_of(self.domain, cls).load(self.transaction(cls.__protean__.provider), [key]).get(key)
+        element = self._found(cls, key)
         return None if element is None else self._track(tracked(element)).element
 
     def preload(self, cls: type[StatefulElement], keys: Collection[Key]) -> None:
         """Fetch in one statement what is likely to be asked for. A wrong guess costs only itself."""
         missing = [key for key in keys if (cls, key) not in self._tracked]
         if missing:
-            found = storage_of(self.domain, cls).load(self.transaction(cls.__protean__.provider), missing)
-            self._preloaded.update({(cls, key): found.get(key) for key in missing})
+            self._load(cls, missing)
+
+    def foresee(self) -> None:
+        """Lock what the same work asked for before it lost a race, if it has not come to that yet."""
+        if self._holding.foresees():
+            self._load(next(cls for cls, _ in self._holding.foreseen), [])
+
+    def missed(self, cls: type[StatefulElement], key: Key) -> None:
+        """Take note that there is no object with that identity, which may be why one is added."""
+        if issubclass(cls, ProjectionElement):
+            self._holding.miss(cls, key)
 
     def loaded(self, cls: type[StatefulElement], row: Row) -> StatefulElement:
         """The object of a row read in this transaction; what is tracked already stays as it is."""
         key: Key = row[table_of(cls).key]
         known = self._tracked.get((cls, key)) or self._track(tracked(restored(cls, row)))
+        if known.blind and not known.removed:
+            _show(known, row)
         return known.element
 
     def add(self, element: StatefulElement) -> None:
@@ -147,7 +161,10 @@ class UnitOfWork:
             return
         if known is not None:
             self.flush()  # what was done to its namesake comes first
-        self._track(tracked(element))
+        fresh = self._track(tracked(element))
+        if isinstance(element, ProjectionElement):
+            fresh.blind = fresh.loaded is None and not self._holding.misses(cls, key)
+            self._holding.release(fresh.table, key)  # what it says may have been read long ago
 
     def remove(self, element: StatefulElement) -> None:
         """Delete the object at the end. Events it has raised are still written."""
@@ -219,7 +236,9 @@ class UnitOfWork:
         if changes or messages:
             transaction = self.transaction(self._provider or self._provider_of_changes())
             if changes:
+                changes = self._holding.checked(transaction, changes, self._tracked)
                 self._write(transaction, changes)
+                self._holding.written(changes)
             if messages:
                 append(transaction, messages, self.domain.outbox_broker, ends)
                 publish(self.domain, transaction, messages)
@@ -229,6 +248,8 @@ class UnitOfWork:
         try:
             transaction.rows.write(with_room(in_batches(changes)))
         except TakenError as error:
+            if (lost := self._holding.lost(error)) is not None:
+                raise lost from error
             raise by_field(error, {type(known.element) for known in self._tracked.values()}) from error
 
     def commit(self) -> None:
@@ -280,6 +301,43 @@ class UnitOfWork:
         self._told = []
         self._broken = None
 
+    def _found(self, cls: type[StatefulElement], key: Key) -> StatefulElement | None:
+        """The object as the database has it; in handlers, and if it is a projection's, locked from here on."""
+        if (cls, key) not in self._preloaded:
+            self._load(cls, [key])
+        element = self._preloaded.pop((cls, key))
+        if element is None:
+            self.missed(cls, key)
+        return element
+
+    def _load(self, cls: type[StatefulElement], keys: Collection[Key]) -> None:
+        """Fetch these for whoever asks for them."""
+        transaction = self.transaction(cls.__protean__.provider)
+        if not (self._holding.eager and issubclass(cls, ProjectionElement)):
+            found = storage_of(self.domain, cls).load(transaction, keys)
+            self._preloaded.update({(cls, key): found.get(key) for key in keys})
+            return
+        for asked, row in self._holding.lock(transaction, [(cls, key) for key in keys]).items():
+            known = self._tracked.get(asked)
+            if known is None or known.blind:
+                self._preloaded[asked] = None if row is None else restored(asked[0], row)
+            else:
+                self._holding.release(known.table, known.key)  # it was read before the row was locked
+
+    def _see(self, cls: type[StatefulElement], known: Tracked) -> None:
+        """Bring an object that was added without looking together with the row that was there before, if one was.
+
+        An upsert leaves that one's other columns as they are; so whoever asks for the object must see them.
+        """
+        if known.loaded is not None:  # written already, and merged by the database
+            self.flush()
+            self._preloaded.pop((cls, known.key), None)
+        given = {} if known.loaded is not None else given_values(known.element)
+        found = self._found(cls, known.key)
+        known.blind = False
+        if found is not None and (row := loaded_row(found)) is not None:
+            _show(known, row, given)
+
     def _track(self, known: Tracked) -> Tracked:
         self._tracked[(type(known.element), known.key)] = known
         if isinstance(known.element, AggregateElement):
@@ -292,6 +350,13 @@ class UnitOfWork:
         if len(providers) != 1:
             raise NotSupportedError(f"one unit of work writes to one database, not to {sorted(providers)}")
         return providers.pop()
+
+
+def _show(known: Tracked, row: Row, given: Row | None = None) -> None:
+    """Give an object that was added blindly the values of its row, and then those that it was given."""
+    refill(known.element, {**row, **(given or {})})
+    set_loaded_row(known.element, row)
+    known.loaded, known.blind = row, False
 
 
 _current: ContextVar[UnitOfWork | None] = ContextVar("protean_unit_of_work", default=None)

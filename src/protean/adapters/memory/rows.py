@@ -52,6 +52,11 @@ class MemoryRows:
     def get_many(self, table: Table, keys: Collection[Key]) -> list[Row]:
         return [row for key in dict.fromkeys(keys) if (row := self.get(table, key)) is not None]
 
+    def lock(self, table: Table, keys: Sequence[Key], *, wait: bool = True) -> list[Row]:
+        del wait  # the one lock there is was waited for before
+        self._session.changing(table)
+        return self.get_many(table, keys)
+
     def select(self, query: Query, table: Table) -> list[Row]:
         rows = self._matching(query.where, table)
         rows.sort(key=itemgetter(table.key))

@@ -6,7 +6,7 @@ deadlock. So a statement before it locks them in the given order; both travel in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from protean.adapters.sql.shape import Shape
@@ -14,6 +14,8 @@ from protean.ports.rows import Change, ColumnType, Delete, Insert, Key, Update, 
 
 #: Changes in a row from which one statement for all is worth its preparation.
 LEAST = 8
+#: A lock against whoever changes or locks the row, and not against those who only see to it that its key stays.
+CHANGES = "FOR NO KEY UPDATE"
 
 _ARRAYS: Mapping[ColumnType, str] = {
     ColumnType.STRING: "text[]",
@@ -62,12 +64,18 @@ def statements(run: Sequence[Change], shape: Shape, into: Callable[[Change], lis
     return [(_inserts(shape, columns, run[0]), values)]
 
 
+def locks(shape: Shape, selected: Collection[str], strength: str) -> str:
+    """A statement that locks rows in the given order. Value: their keys."""
+    key = f"%s::{_array(shape, shape.table.key)}"
+    return (
+        f"SELECT {', '.join(selected)} FROM {shape.name} AS t "  # noqa: S608 -- quoted
+        f"JOIN unnest({key}) WITH ORDINALITY AS given (k, nth) ON t.{shape.key} = given.k ORDER BY nth {strength} OF t"
+    )
+
+
 def _updates(shape: Shape, columns: tuple[str, ...], *, versioned: bool) -> tuple[str, str]:
     key = f"%s::{_array(shape, shape.table.key)}"
-    lock = (
-        f"SELECT 1 FROM {shape.name} AS t JOIN unnest({key}) WITH ORDINALITY AS given (k, nth) "  # noqa: S608 -- quoted
-        f"ON t.{shape.key} = given.k ORDER BY nth FOR UPDATE OF t"
-    )
+    lock = locks(shape, ["1"], "FOR UPDATE")
     arrays = [f"%s::{_array(shape, name)}" for name in columns] + [key] + (["%s::bigint[]"] if versioned else [])
     names = [f"c{index}" for index in range(len(columns))] + ["k"] + (["v"] if versioned else [])
     assignments = ", ".join(f"{shape.quoted[name]} = given.c{index}" for index, name in enumerate(columns))

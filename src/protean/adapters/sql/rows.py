@@ -31,6 +31,19 @@ class SqlRows:
     def get_many(self, table: Table, keys: Collection[Key]) -> list[Row]:
         return self.select(Query(where=Where(table.key, Lookup.IN, list(keys))), table) if keys else []
 
+    def lock(self, table: Table, keys: Sequence[Key], *, wait: bool = True) -> list[Row]:
+        if not self._session.postgresql:
+            return self.get_many(table, keys)  # nobody else writes from this transaction's first statement on
+        shape = self._shape_of(table)
+        for key in keys:
+            refuse_value(shape.columns[table.key], key)
+        values: Sequence[Any] = keys
+        sql = f"{shape.get} {bulk.CHANGES}"
+        if len(keys) > 1:
+            sql = bulk.locks(shape, [f"t.{name}" for name in shape.quoted.values()], bulk.CHANGES)
+            values = [list(keys)]
+        return [shape.row(row) for row in self._session.fetch(sql if wait else f"{sql} NOWAIT", values)]
+
     def select(self, query: Query, table: Table) -> list[Row]:
         shape = self._shape_of(table)
         values: list[Any] = []
