@@ -143,7 +143,7 @@ def _place_of(asked: Asked) -> _Place:
 
 
 def _same(change: Update | Delete, row: Row) -> bool:
-    """Whether what is about to be overwritten is as it was; two writers of different columns do not disturb each other."""
+    """Whether what is about to be overwritten is as it was; writers of different columns do not disturb each other."""
     was = change.was or {}
     written = change.values if isinstance(change, Update) else was
     columns = [column for column in change.table.columns if column.name in written and column.name in was]
