@@ -290,12 +290,42 @@ def test_what_a_unit_of_work_has_read_of_a_row_still_holds_when_it_is_saved(shop
             together(elsewhere)
             row.orders += 1
 
-    with pytest.raises(ExpectedVersionError, match="looked for in vain was made by somebody else"):
+    with pytest.raises(ExpectedVersionError, match="looked for in vain was made meanwhile"):
         look_then_add()
     rows.query.update(orders=0)
     with pytest.raises(ExpectedVersionError, match="'there' was changed by somebody else"):
         find_then_change()
     assert shop.spent() == {"new": (0, 0, "nobody"), "there": (7, 0, "nobody")}
+
+
+@pytest.mark.parametrize("database", ["memory", "postgresql"], indirect=True)
+def test_a_unit_of_work_that_is_used_again_holds_nothing_of_its_first_time(shop: Shop, together: Together) -> None:
+    rows = shop.domain.repository_for(shop.spending)
+    rows.add(shop.spending(customer_id="c-1"))
+    mine = rows.get("c-1")
+    unit = UnitOfWork()
+    with unit:
+        mine.orders += 1
+        rows.add(mine)
+
+    def elsewhere() -> None:
+        with shop.domain.domain_context():
+            rows.get("c-1")
+            rows.query.update(orders=7)
+
+    together(elsewhere)
+    mine.orders += 1
+    with pytest.raises(ExpectedVersionError, match="was changed by somebody else"), unit:
+        rows.add(mine)
+
+
+def test_a_page_behind_the_row_says_nothing_of_the_row_itself(shop: Shop) -> None:
+    rows = shop.domain.repository_for(shop.spending)
+    rows.add(shop.spending(customer_id="c-1", orders=3))
+    with UnitOfWork():
+        assert rows.find(customer_id="c-1").offset(1).first() is None
+        rows.add(shop.spending(customer_id="c-1", name="Ann"))
+    assert shop.spent() == {"c-1": (3, 0, "Ann")}
 
 
 @pytest.mark.parametrize("grouped", [False, True])

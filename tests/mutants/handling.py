@@ -16,10 +16,13 @@ IDEMPOTENCY = "src/protean/write/idempotency.py"
 DEDUPLICATED = "src/protean/handle/deduplicated.py"
 EXECUTOR = "src/protean/handle/executor.py"
 DEAD_LETTERS = "src/protean/server/dead_letters.py"
+HOLDING = "src/protean/write/holding.py"
+BULK = "src/protean/adapters/sql/bulk.py"
 
 IDEMPOTENT = "tests/write/test_idempotency.py::"
 PROGRESS = "tests/adapters/database/test_contracts.py::TestProgress::"
 IN_ORDER = "tests/handle/test_sequenced.py::"
+SHARED_ROWS = "tests/handle/test_shared_rows.py::"
 LANES_MODEL = "tests/models/test_lanes.py::test_whatever_is_delivered_every_version_is_applied_once_and_in_order[{}-ci]"
 RETRIES_MODEL = "tests/models/test_retries.py::test_attempts_due_times_blocks_and_dead_letters_are_exact[{}-ci]"
 
@@ -79,6 +82,15 @@ RETURNING stream_name, position, coalesce((
             Edit(POSITIONS, "        names = sorted(set(stream_names))\n", "        names = list(stream_names)\n"),
         ),
         (f"{PROGRESS}test_opposite_orders_do_not_deadlock[postgresql]",),
+    ),
+    Mutant(
+        "rows-read-without-a-lock",
+        "a row that several streams feed has the effect of each",
+        (
+            Edit(BULK, 'CHANGES = "FOR NO KEY UPDATE"\n', 'CHANGES = "FOR KEY SHARE"\n'),
+            Edit(HOLDING, "        if unsure:\n", "        if unsure and not self._repeated:\n"),
+        ),
+        (f"{SHARED_ROWS}test_two_who_read_a_row_at_the_same_moment_both_count[True]",),
     ),
     Mutant(
         "drop-stale",

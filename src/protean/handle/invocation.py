@@ -74,7 +74,7 @@ class Invocation:
         were too many under one message.
         """
         messages = self._transaction.messages = list[Message]()
-        holding = Holding(eager=True, foreseen=self._transaction.foreseen)
+        holding = Holding(eager=self._handler.projection, repeated=True, foreseen=self._transaction.foreseen)
         self._transaction.foreseen = ()
         committing = False
         signals = self._domain.signals
@@ -91,7 +91,7 @@ class Invocation:
                 raise
             error.add_note(f"{BUDGET} transactions were broken off, one after the other, with this message")
             raise HandlerFailed(messages[-1], error) from error
-        except (HandlerFailed, *INFRASTRUCTURE, *CONFLICTS):
+        except (HandlerFailed, *INFRASTRUCTURE):
             raise
         except Exception as error:
             if not committing or not messages:

@@ -71,7 +71,8 @@ class Replaying:
     def transaction(self) -> Iterator[tuple[UnitOfWork, Transaction]]:
         """A transaction, committed at the end of the block, and the unit of work that shows projectors the shadow."""
         transaction = self._domain.database(self.provider).transaction()
-        with restricted(self._restriction), UnitOfWork(self._domain, holding=Holding(eager=True)) as unit:
+        holding = Holding(eager=self._projection)  # what nobody else writes need not be compared
+        with restricted(self._restriction), UnitOfWork(self._domain, holding=holding) as unit:
             rows = ShadowRows(transaction.rows, self._table, self._shadow)
             unit.work_in(self.provider, transaction.with_rows(rows))
             yield unit, transaction

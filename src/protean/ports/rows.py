@@ -130,8 +130,9 @@ class Rows(Protocol):
     def lock(self, table: Table, keys: Sequence[Key], *, wait: bool = True) -> list[Row]:
         """The rows that exist of those keys, as they are now and stay for all others until this transaction ends.
 
-        They are locked in the given order. Raises TransientDatabaseError when another transaction has one: at once
-        without `wait`, and else when waiting for it was in vain.
+        They are locked in the given order, against those who lock or change them; readers go on. Raises
+        TransientDatabaseError when another transaction has one: at once without `wait`, else when waiting was in vain.
+        Where a transaction keeps out all others that write, nothing is left to wait for.
         """
         ...
 

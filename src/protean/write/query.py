@@ -98,14 +98,18 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def only_key(condition: Condition, table: Table) -> Key | None:
-    """The key, where the condition asks for the row with that key and for nothing else."""
+def only_key(query: Query, table: Table) -> Key | None:
+    """The key, where the query finds the row with that key, if there is one, and asks for nothing else."""
+    return None if query.offset or query.limit == 0 else _only_key(query.where, table)
+
+
+def _only_key(condition: Condition, table: Table) -> Key | None:
     match condition:
         case Where(column, Lookup.EXACT, value) if column == table.key and isinstance(value, str | int):
             return value
         case AllOf(parts):
             matter = [part for part in parts if part != AllOf(())]
-            return only_key(matter[0], table) if len(matter) == 1 else None
+            return _only_key(matter[0], table) if len(matter) == 1 else None
     return None
 
 

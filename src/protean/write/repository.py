@@ -144,7 +144,7 @@ class Reading:
 
     def select(self, query: Query) -> list[Row]:
         rows = self._run(lambda transaction: transaction.rows.select(query, self.table))
-        if not rows and (key := only_key(query.where, self.table)) is not None:
+        if not rows and (key := only_key(query, self.table)) is not None:
             self._missed(key)
         return rows
 

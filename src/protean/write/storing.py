@@ -12,7 +12,7 @@ from protean.elements.associations import held
 from protean.elements.element import StatefulElement, identity_of
 from protean.elements.event import EventElement
 from protean.elements.guarding import check_saved
-from protean.elements.state import explicitly_set, loaded_row, restore, state_of
+from protean.elements.state import explicitly_set, loaded_row, refill, restore, set_loaded_row, state_of
 from protean.exceptions import InvalidOperationError, TakenError, TransientDatabaseError, taken
 from protean.ports.database import Transaction
 from protean.ports.rows import Change, Delete, Insert, Key, Row, Table, Update, Upsert
@@ -200,6 +200,13 @@ def given_values(element: StatefulElement) -> Row:
     row = state_of(element)
     given = _given_columns(element, row)
     return {column: value for column, value in row.items() if column in given}
+
+
+def show(known: Tracked, row: Row, given: Row | None = None) -> None:
+    """Give an object that was added blindly the values of its row, and then those that it was given."""
+    refill(known.element, {**row, **(given or {})})
+    set_loaded_row(known.element, row)
+    known.loaded, known.blind = row, False
 
 
 def _given_columns(element: StatefulElement, row: Row) -> frozenset[str]:

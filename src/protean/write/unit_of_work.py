@@ -32,13 +32,13 @@ from protean.ports.database import Transaction
 from protean.ports.rows import Change, Key, Row
 from protean.write.context import ActiveDomain, active_domain
 from protean.write.facts import fact_message
-from protean.write.holding import Holding
+from protean.write.holding import Asked, Holding
 from protean.write.messages import event_message
 from protean.write.parts import in_batches
 from protean.write.publishing import publish
 from protean.write.restriction import refuse_to_cause, refuse_to_change
 from protean.write.storages import storage_of
-from protean.write.storing import Tracked, by_field, given_values, in_write_order, restored, tracked
+from protean.write.storing import Tracked, by_field, given_values, in_write_order, restored, show, tracked
 from protean.write.stream_storage import append, expected_ends
 from protean.write.swapping import with_room
 from protean.write.tables import table_of
@@ -128,14 +128,16 @@ class UnitOfWork:
 
     def preload(self, cls: type[StatefulElement], keys: Collection[Key]) -> None:
         """Fetch in one statement what is likely to be asked for. A wrong guess costs only itself."""
-        missing = [key for key in keys if (cls, key) not in self._tracked]
+        self.foresee()
+        missing = [key for key in keys if (cls, key) not in self._tracked and (cls, key) not in self._preloaded]
         if missing:
             self._load(cls, missing)
 
     def foresee(self) -> None:
-        """Lock what the same work asked for before it lost a race, if it has not come to that yet."""
-        if self._holding.foresees():
-            self._load(next(cls for cls, _ in self._holding.foreseen), [])
+        """Lock what the same work asked for before it lost a race, unless that is done."""
+        foreseen, self._holding.foreseen = self._holding.foreseen, ()
+        if foreseen:
+            self._lock(foreseen)
 
     def missed(self, cls: type[StatefulElement], key: Key) -> None:
         """Take note that there is no object with that identity, which may be why one is added."""
@@ -147,7 +149,7 @@ class UnitOfWork:
         key: Key = row[table_of(cls).key]
         known = self._tracked.get((cls, key)) or self._track(tracked(restored(cls, row)))
         if known.blind and not known.removed:
-            _show(known, row)
+            show(known, row)
         return known.element
 
     def add(self, element: StatefulElement) -> None:
@@ -248,7 +250,7 @@ class UnitOfWork:
         try:
             transaction.rows.write(with_room(in_batches(changes)))
         except TakenError as error:
-            if (lost := self._holding.lost(error)) is not None:
+            if (lost := self._holding.lost(error, changes)) is not None:
                 raise lost from error
             raise by_field(error, {type(known.element) for known in self._tracked.values()}) from error
 
@@ -300,9 +302,11 @@ class UnitOfWork:
         self._pending = []
         self._told = []
         self._broken = None
+        self._holding.end()
 
     def _found(self, cls: type[StatefulElement], key: Key) -> StatefulElement | None:
-        """The object as the database has it; in handlers, and if it is a projection's, locked from here on."""
+        """The object as the database has it; a projector's own is locked from here on."""
+        self.foresee()
         if (cls, key) not in self._preloaded:
             self._load(cls, [key])
         element = self._preloaded.pop((cls, key))
@@ -312,12 +316,16 @@ class UnitOfWork:
 
     def _load(self, cls: type[StatefulElement], keys: Collection[Key]) -> None:
         """Fetch these for whoever asks for them."""
-        transaction = self.transaction(cls.__protean__.provider)
-        if not (self._holding.eager and issubclass(cls, ProjectionElement)):
-            found = storage_of(self.domain, cls).load(transaction, keys)
-            self._preloaded.update({(cls, key): found.get(key) for key in keys})
+        if self._holding.locks(cls):
+            self._lock([(cls, key) for key in keys])
             return
-        for asked, row in self._holding.lock(transaction, [(cls, key) for key in keys]).items():
+        found = storage_of(self.domain, cls).load(self.transaction(cls.__protean__.provider), keys)
+        self._preloaded.update({(cls, key): found.get(key) for key in keys})
+
+    def _lock(self, wanted: Collection[Asked]) -> None:
+        """Fetch these rows of projections, and have nobody change them."""
+        transaction = self.transaction(next(iter(wanted))[0].__protean__.provider)
+        for asked, row in self._holding.lock(transaction, wanted).items():
             known = self._tracked.get(asked)
             if known is None or known.blind:
                 self._preloaded[asked] = None if row is None else restored(asked[0], row)
@@ -336,7 +344,7 @@ class UnitOfWork:
         found = self._found(cls, known.key)
         known.blind = False
         if found is not None and (row := loaded_row(found)) is not None:
-            _show(known, row, given)
+            show(known, row, given)
 
     def _track(self, known: Tracked) -> Tracked:
         self._tracked[(type(known.element), known.key)] = known
@@ -350,13 +358,6 @@ class UnitOfWork:
         if len(providers) != 1:
             raise NotSupportedError(f"one unit of work writes to one database, not to {sorted(providers)}")
         return providers.pop()
-
-
-def _show(known: Tracked, row: Row, given: Row | None = None) -> None:
-    """Give an object that was added blindly the values of its row, and then those that it was given."""
-    refill(known.element, {**row, **(given or {})})
-    set_loaded_row(known.element, row)
-    known.loaded, known.blind = row, False
 
 
 _current: ContextVar[UnitOfWork | None] = ContextVar("protean_unit_of_work", default=None)

@@ -9,6 +9,7 @@ from protean.testing.contracts.database import (
     ControlContract,
     DatabaseContract,
     IdempotencyContract,
+    LocksContract,
     LogContract,
     OutboxContract,
     ProgressContract,
@@ -23,6 +24,10 @@ from protean.testing.contracts.database import (
 
 class TestRows(RowsContract):
     pass
+
+
+class TestLocks(LocksContract):
+    """What nobody else changes meanwhile."""
 
 
 class TestLog(LogContract):

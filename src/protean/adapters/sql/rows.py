@@ -32,8 +32,8 @@ class SqlRows:
         return self.select(Query(where=Where(table.key, Lookup.IN, list(keys))), table) if keys else []
 
     def lock(self, table: Table, keys: Sequence[Key], *, wait: bool = True) -> list[Row]:
-        if not self._session.postgresql:
-            return self.get_many(table, keys)  # nobody else writes from this transaction's first statement on
+        if not keys or not self._session.postgresql:
+            return self.get_many(table, keys)  # on SQLite nobody else writes from a transaction's first statement on
         shape = self._shape_of(table)
         for key in keys:
             refuse_value(shape.columns[table.key], key)
@@ -41,7 +41,7 @@ class SqlRows:
         sql = f"{shape.get} {bulk.CHANGES}"
         if len(keys) > 1:
             sql = bulk.locks(shape, [f"t.{name}" for name in shape.quoted.values()], bulk.CHANGES)
-            values = [list(keys)]
+            values = [list(dict.fromkeys(keys))]
         return [shape.row(row) for row in self._session.fetch(sql if wait else f"{sql} NOWAIT", values)]
 
     def select(self, query: Query, table: Table) -> list[Row]:

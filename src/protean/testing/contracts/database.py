@@ -15,6 +15,7 @@ from protean.testing.contracts.database_coming_and_going import ComingAndGoingCo
 from protean.testing.contracts.database_command_results import CommandResultsContract
 from protean.testing.contracts.database_control import ControlContract
 from protean.testing.contracts.database_idempotency import IdempotencyContract
+from protean.testing.contracts.database_locks import LocksContract
 from protean.testing.contracts.database_log import LogContract
 from protean.testing.contracts.database_outbox import OutboxContract
 from protean.testing.contracts.database_progress import ProgressContract
@@ -31,6 +32,7 @@ __all__ = [
     "ControlContract",
     "DatabaseContract",
     "IdempotencyContract",
+    "LocksContract",
     "LogContract",
     "OutboxContract",
     "ProgressContract",
@@ -45,6 +47,7 @@ __all__ = [
 
 class DatabaseContract(
     RowsContract,
+    LocksContract,
     LogContract,
     OutboxContract,
     PublicationsContract,
