@@ -302,21 +302,23 @@ def test_what_a_unit_of_work_has_read_of_a_row_still_holds_when_it_is_saved(shop
 def test_a_unit_of_work_that_is_used_again_holds_nothing_of_its_first_time(shop: Shop, together: Together) -> None:
     rows = shop.domain.repository_for(shop.spending)
     rows.add(shop.spending(customer_id="c-1"))
-    mine = rows.get("c-1")
     unit = UnitOfWork()
     with unit:
-        mine.orders += 1
-        rows.add(mine)
+        rows.get("c-1").orders += 1
 
     def elsewhere() -> None:
         with shop.domain.domain_context():
-            rows.get("c-1")
             rows.query.update(orders=7)
 
-    together(elsewhere)
-    mine.orders += 1
-    with pytest.raises(ExpectedVersionError, match="was changed by somebody else"), unit:
-        rows.add(mine)
+    def once_more() -> None:
+        with unit:
+            row = rows.get("c-1")
+            together(elsewhere)
+            row.orders += 1
+
+    with pytest.raises(ExpectedVersionError, match="was changed by somebody else"):
+        once_more()
+    assert shop.spent() == {"c-1": (7, 0, "nobody")}
 
 
 def test_a_page_behind_the_row_says_nothing_of_the_row_itself(shop: Shop) -> None:
