@@ -6,6 +6,8 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal as Exactly
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from tests.support.bank import delivery
 
 from protean import Domain, UnitOfWork, current_domain, on
 from protean.exceptions import ExpectedVersionError
-from protean.fields import Identifier, Integer, String
+from protean.fields import Boolean, Date, DateTime, Decimal, Dict, Float, Identifier, Integer, List, String, Text
 from protean.handle.executor import Executor
 from protean.handle.retry import RetryPolicy
 from protean.ports.handling import Delivery, Verdict
@@ -338,6 +340,47 @@ def test_who_adds_a_row_without_looking_and_then_asks_for_it_sees_what_was_there
     shop.handle("Namer", shop.deliveries(["1", "2", "3", "4"]), grouped=grouped)
     assert shop.problems == []
     assert shop.spent() == {"c-1": (8, 0, "Ann")}
+
+
+def test_what_was_written_and_not_read_since_may_be_saved_again_whatever_its_fields(database: dict[str, Any]) -> None:
+    """The database has rounded it, or put it in order, by then."""
+    domain = Domain(
+        "kinds", config={"databases": {"default": database}, "brokers": {"default": {"provider": "memory"}}}
+    )
+
+    @domain.projection
+    class Kinds:
+        key: Identifier(identifier=True)
+        real: Float()
+        price: Decimal()
+        moment: DateTime()
+        day: Date()
+        flag: Boolean(default=False)
+        text: Text()
+        tree: Dict()
+        items: List()
+        turn: Integer(default=0)
+
+    domain.init()
+    values = {
+        "real": 0.1 + 0.2,
+        "price": Exactly("10.500"),
+        "moment": datetime(2030, 5, 1, 14, 0, 0, 123456, tzinfo=timezone(timedelta(hours=2))),
+        "day": date(2030, 5, 1),
+        "text": "ü\n",
+        "tree": {"b": [1, 2.0, None], "a": {"ä": True}},
+        "items": [3, "x", {"y": 1e20}],
+    }
+    with domain.domain_context():
+        rows = domain.repository_for(Kinds)
+        row = rows.add(Kinds(key="1", **values))
+        row.turn = 1
+        rows.add(row)
+        row.turn, row.price, row.tree = 2, Exactly("1.10"), {"z": 0, "a": [0.1]}
+        rows.add(row)
+        rows.remove(row)
+        assert rows.query.count() == 0
+    domain.close()
 
 
 def _deadlocks(url: str) -> int:
