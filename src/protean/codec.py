@@ -14,14 +14,13 @@ from uuid import UUID
 
 from pydantic_core import from_json, to_json
 
+from protean.envelope_schema import MAX_STREAM_NAME, MESSAGE, METADATA
 from protean.exceptions import DeserializationError
 from protean.message import Message, MessageKind
 from protean.priority import checked
 
 #: Largest envelope that is accepted from anybody, in bytes.
 MAX_BYTES = 8 * 1024 * 1024
-#: Longest name of a stream, in bytes. It is the key of indexes, whose rows hold 2,704; the rest is for the handler's.
-MAX_STREAM_NAME = 2_000
 
 #: What the metadata of every message consists of; everything else in it is a header.
 KNOWN = frozenset(
@@ -57,7 +56,7 @@ def metadata_json(
     headers: Mapping[str, Any],
 ) -> str:
     """The metadata of a new message as JSON text, without positions."""
-    return to_json(
+    return METADATA.to_json(
         {
             "id": message_id,
             "type": message_type,
@@ -118,14 +117,40 @@ def decode(payload: bytes) -> Message:
 def message(data: str, metadata: str, position: int, global_position: int) -> Message:
     """Read a row of the log. Raises DeserializationError."""
     try:
-        return _message(json.loads(data), json.loads(metadata), position, global_position)
+        return _message(_read(data), _read(metadata), position, global_position)
     except ValueError as error:
         raise DeserializationError(f"log row {global_position} is not JSON: {error}") from None
+
+
+def _read(text: str) -> Any:
+    """JSON of our own. What a stricter reader refuses was let in once, and history stays readable."""
+    try:
+        return from_json(text)
+    except ValueError:
+        return json.loads(text)
 
 
 def _message(data: Any, metadata: dict[str, Any], position: Any, global_position: Any) -> Message:
     if not isinstance(data, dict):
         raise DeserializationError(f"`data` is {type(data).__name__}, not an object")
+    try:
+        message: Message = MESSAGE.validate_python(
+            {
+                **metadata,
+                "position": position,
+                "global_position": global_position,
+                "time": _moment(metadata, "time"),
+                "data": data,
+                "headers": {} if metadata.keys() <= KNOWN else _headers(metadata),
+            }
+        )
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return _piece_by_piece(data, metadata, position, global_position)
+    return message
+
+
+def _piece_by_piece(data: Any, metadata: dict[str, Any], position: Any, global_position: Any) -> Message:
+    """What looks otherwise than it is written here: it may be right all the same, or is refused saying why."""
     try:
         return Message(
             id=str(UUID(_text(metadata, "id"))),

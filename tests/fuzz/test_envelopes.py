@@ -16,6 +16,7 @@ from tests.fuzz.garbage import DEEP, VALUES, envelopes
 from tests.server.conftest import Cluster, cluster, wait_for
 
 from protean import codec
+from protean.envelope_schema import MAX_STREAM_NAME
 from protean.exceptions import DeserializationError
 from protean.message import Message, MessageKind
 from protean.ports.progress import Failure, FailureFilter, FailureState, Position
@@ -56,7 +57,7 @@ def assert_sound(message: Message) -> None:
     assert 0 <= message.global_position < 2**63
     assert 1 <= message.version < 2**63
     assert message.time <= datetime.max.replace(tzinfo=UTC)
-    assert len(message.stream_name.encode()) <= codec.MAX_STREAM_NAME
+    assert len(message.stream_name.encode()) <= MAX_STREAM_NAME
     for text in (message.id, message.type, message.stream_name, message.category):
         assert text
         assert "\0" not in text
@@ -80,6 +81,27 @@ def read_all(seed: int, count: int) -> None:
 
 def test_5000_envelopes_are_read_or_refused_and_nothing_else_happens() -> None:
     read_all(seed=1, count=5_000)
+
+
+class KnowsNothing:
+    """In the place of what reads messages as they are written here."""
+
+    def validate_python(self, parts: dict[str, Any]) -> Message:
+        raise ValueError(f"looked at piece by piece: {sorted(parts)}")
+
+
+def test_what_is_read_in_one_go_is_what_is_read_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = [
+        json.dumps({**VALID, "metadata": {**VALID["metadata"], key: "@@@"}}).replace('"@@@"', value).encode()
+        for key in (*VALID["metadata"], "data", "headers", "x")
+        for value in VALUES
+    ]
+    payloads = [json.dumps(VALID).encode(), *changed, *envelopes(VALID, seed=13, count=2_000)]
+    at_once = [read(payload) for payload in payloads]
+    monkeypatch.setattr(codec, "MESSAGE", KnowsNothing())
+    for payload, outcome in zip(payloads, at_once, strict=True):
+        piecemeal = read(payload)
+        assert repr(piecemeal) == repr(outcome), payload[:500]  # types, zones and words, too
 
 
 @pytest.mark.faults

@@ -26,7 +26,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def ids(monkeypatch: pytest.MonkeyPatch) -> Ids:
     ids = Ids()
-    monkeypatch.setattr("protean.write.messages.uuid4", ids)
+    monkeypatch.setattr("protean.write.messages.new_identity", ids)
     return ids
 
 

@@ -46,14 +46,14 @@ class Clock:
 
 
 class Ids:
-    """Takes the place of `uuid4` where messages are made: the same history has the same ids, and ties end the same."""
+    """X where messages are made: the same history has the same ids, and ties end the same."""
 
     def __init__(self) -> None:
         self.given = 0
 
-    def __call__(self) -> UUID:
+    def __call__(self) -> str:
         self.given += 1
-        return UUID(int=self.given)
+        return str(UUID(int=self.given))
 
 
 @dataclass

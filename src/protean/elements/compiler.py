@@ -32,8 +32,9 @@ from protean.exceptions import ConfigurationError
 from protean.fields.annotations import spec_of_annotation
 from protean.fields.associations import Association
 from protean.fields.functions import FIELD_FUNCTIONS
-from protean.fields.spec import MISSING, FieldKind, FieldSpec, new_identity
+from protean.fields.spec import MISSING, FieldKind, FieldSpec
 from protean.fields.validation import annotation_of
+from protean.identities import new_identity
 
 E = TypeVar("E", bound=Element)
 

@@ -15,7 +15,8 @@ from typing import Any, Literal, TypedDict, Unpack
 
 from protean.exceptions import ConfigurationError
 from protean.fields.annotations import kind_of_values, spec_of_annotation
-from protean.fields.spec import MISSING, TEXTUAL, Embeddable, FieldKind, FieldSpec, Validator, new_identity
+from protean.fields.spec import MISSING, TEXTUAL, Embeddable, FieldKind, FieldSpec, Validator
+from protean.identities import new_identity
 from protean.suggestion import did_you_mean
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -129,8 +128,3 @@ class Embeddable(ABC):
     @abstractmethod
     def __from_columns__(cls, row: Mapping[str, Any]) -> Self:
         """The value whose fields are in these columns, called as in a table of its own; trusted too."""
-
-
-def new_identity() -> str:
-    """A fresh identity: a random UUID as text."""
-    return str(uuid.uuid4())

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
-from uuid import uuid4
 
 from protean import codec
 from protean.clock import utc_now
 from protean.elements.aggregate import AggregateElement
 from protean.elements.element import identity_of
 from protean.elements.payload import PayloadElement, encode
+from protean.envelope_schema import MAX_STREAM_NAME
 from protean.exceptions import ValidationError
+from protean.identities import new_identity
 from protean.message import Message, MessageKind, NewMessage
 from protean.ports.timeouts import Timeout
 from protean.priority import current_priority
@@ -26,7 +27,7 @@ MAX_DATA = codec.MAX_BYTES // 8
 def new_cause(domain: ActiveDomain, command: PayloadElement, correlation_id: str | None) -> Cause:
     """A command about to be processed, as the cause of what it will do."""
     outer = current_cause()
-    message_id = str(uuid4())
+    message_id = new_identity()
     return Cause(
         message_id,
         correlation_id or current_correlation_id() or message_id,
@@ -53,11 +54,11 @@ def cause_of(message: Message) -> Cause:
 def event_message(domain: ActiveDomain, aggregate: AggregateElement, event: PayloadElement) -> NewMessage:
     """The message of an event that `aggregate` has raised, or of the fact of its state."""
     category = event.__protean__.stream_category or aggregate.__protean__.stream_category
-    cause, message_id = current_cause(), str(uuid4())
+    cause, message_id = current_cause(), new_identity()
     stream_name = f"{category}-{identity_of(aggregate)}"
-    if len(stream_name) * 4 > codec.MAX_STREAM_NAME and len(stream_name.encode()) > codec.MAX_STREAM_NAME:
+    if len(stream_name) * 4 > MAX_STREAM_NAME and len(stream_name.encode()) > MAX_STREAM_NAME:
         identity = aggregate.__protean__.identity or "id"
-        raise ValidationError({identity: [f"is too long to name a stream by: {codec.MAX_STREAM_NAME} bytes at most"]})
+        raise ValidationError({identity: [f"is too long to name a stream by: {MAX_STREAM_NAME} bytes at most"]})
     return _message(
         event,
         MessageKind.EVENT,
@@ -93,7 +94,7 @@ def timeout_message(told_by: type[PayloadElement], timeout: Timeout, category: s
     return _message(
         told_by(**contents),
         MessageKind.EVENT,
-        str(uuid4()),
+        new_identity(),
         category=category,
         stream_name=stream_name,
         priority=timeout.priority,
