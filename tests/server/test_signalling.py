@@ -158,7 +158,7 @@ def test_what_nobody_takes_is_bounded_and_counted(monkeypatch: pytest.MonkeyPatc
     cluster.bank.open("acc-0")
     (message, *_) = cluster.bank.log("acc-0")
 
-    recorder.completed("LedgerProjector", [(message, 0.001)] * 150)
+    recorder.completed("LedgerProjector", [(message, 0.001)] * 150, again=False)
 
     assert recorder.forgotten() == 50
     assert len(list(recorder.said())) == 100

@@ -85,7 +85,7 @@ class DeduplicatedHandling:
     def _apply(self, message: Message, settles: Failure | None = None) -> int:
         """Note the message and call the handler in one transaction; how often it was called, 0 or 1."""
         try:
-            with self._invocation.unit_of_work() as unit:
+            with self._invocation.unit_of_work(again=settles is not None) as unit:
                 transaction = unit.transaction(self._provider)
                 applied = 0
                 if transaction.inbox.record(self._handler, [message], failed_before=settles is not None):

@@ -66,8 +66,8 @@ class Invocation:
         return self._interruptions.wary
 
     @contextmanager
-    def unit_of_work(self) -> Iterator[UnitOfWork]:
-        """A unit of work for calls of the handler.
+    def unit_of_work(self, *, again: bool = False) -> Iterator[UnitOfWork]:
+        """A unit of work for calls of the handler; `again`: after a failure.
 
         Raises HandlerFailed, with the last message that the handler was called with, for what is refused only at the
         commit (a deferred constraint; an error that the handler has caught), and in place of `INTERRUPTIONS` when there
@@ -99,7 +99,7 @@ class Invocation:
             raise HandlerFailed(messages[-1], error) from error
         else:
             if calls:
-                signals.completed(self._handler.name, calls)
+                signals.completed(self._handler.name, calls, again=again)
         finally:
             self._transaction.messages = self._transaction.calls = None
 

@@ -236,7 +236,7 @@ class SequencedHandling:
 
     def _resume(self, failure: Failure) -> bool:
         """Apply the next page behind the block; whether that was the end of the log, and the block is lifted."""
-        with self._invocation.unit_of_work() as unit:
+        with self._invocation.unit_of_work(again=True) as unit:
             transaction = unit.transaction(self._provider)
             at = transaction.positions.lock(self._handler, [failure.stream_name])[failure.stream_name]
             limit = self._page

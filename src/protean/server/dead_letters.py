@@ -266,19 +266,21 @@ class DeadLetters:
         changed: list[DeadLetter] = []
         for provider, handler, page in _batches(letters):
             which = FailureFilter(handlers=(handler,), message_ids=_ids(page), state=FailureState.DEAD)
-            transaction = self._domain.database(provider).transaction()
-            try:
-                mine = page
-                if transaction.failures.count(which) < len(page):  # somebody else has been at some of them
-                    dead = {failure.message_id for failure in transaction.failures.find(which, len(page))}
-                    mine = [letter for letter in page if letter.failure.message_id in dead]
-                if mine:
-                    change(transaction, replace(which, message_ids=_ids(mine)))
-                    if after is not None:
-                        after(transaction, mine)
-                transaction.commit()
-            finally:
-                transaction.rollback()
+            mine = page
+            while mine:
+                transaction = self._domain.database(provider).transaction()
+                try:
+                    if change(transaction, replace(which, message_ids=_ids(mine))) == len(mine):
+                        if after is not None:
+                            after(transaction, mine)
+                        transaction.commit()
+                        break
+                finally:
+                    transaction.rollback()
+                # Somebody else has been at some of them. How many is known, but not which: look, and begin again.
+                with self._reading(provider) as reading:
+                    dead = {failure.message_id for failure in reading.failures.find(which, len(page))}
+                mine = [letter for letter in mine if letter.failure.message_id in dead]
             changed += mine
         return changed
 

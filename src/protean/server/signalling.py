@@ -47,7 +47,10 @@ ERROR_LENGTH = 200
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One step, as the pipeline said it. `at` is in seconds since the epoch, `seconds` the handler's run."""
+    """One step, as the pipeline said it.
+
+    `at` is in seconds since the epoch, `seconds` the handler's run; `again`: after a failure.
+    """
 
     name: str
     at: float
@@ -59,6 +62,7 @@ class Said:
     failure: Failure | None = None
     seconds: float | None = None
     error: str | None = None
+    again: bool = False
 
 
 @dataclass(slots=True)
@@ -98,10 +102,11 @@ class Recorder:
     def started(self, handler: str, message: Message) -> None:
         self._say(Said("handler.started", time.time(), self._stream(message), handler, message))
 
-    def completed(self, handler: str, calls: Sequence[tuple[Message, float]]) -> None:
+    def completed(self, handler: str, calls: Sequence[tuple[Message, float]], *, again: bool) -> None:
         now = time.time()
         for message, seconds in calls:
-            self._say(Said("handler.completed", now, self._stream(message), handler, message, seconds=seconds))
+            stream = self._stream(message)
+            self._say(Said("handler.completed", now, stream, handler, message, seconds=seconds, again=again))
 
     def failed(self, handler: str, message: Message, seconds: float, error: BaseException) -> None:
         if self.tracing:
@@ -206,7 +211,8 @@ class Signaller:
             self._durations.clear()
             self._minute = minute
         durations = self._durations.setdefault((said.stream, said.handler or ""), Durations())
-        durations.latency.add(said.at - message.time.timestamp())
+        if not said.again:  # yesterday's dead letter that is replayed would make today's production look slow
+            durations.latency.add(said.at - message.time.timestamp())
         durations.handling.add(said.seconds)
         self._changed = True
 

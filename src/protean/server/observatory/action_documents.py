@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from protean.codec import KNOWN
 from protean.ports.control import Operation
 from protean.ports.progress import FailureState
 from protean.server.control import REASON_LENGTH
@@ -111,7 +112,7 @@ class EntryDetailDocument(EntryDocument):
             whole_error=letter.failure.error,
             traceback=letter.failure.traceback,
             blocked=inspected.blocked,
-            envelope=None if inspected.envelope is None else dict(inspected.envelope["metadata"]),
+            envelope=None if inspected.envelope is None else _without_headers(inspected.envelope["metadata"]),
             raw_bytes=inspected.raw_size,
             replayable=known and letter.failure.state is FailureState.DEAD,
         )
@@ -234,6 +235,12 @@ class ResumedDocument(Document):
     handler: str
     lane: str
     resumed: bool
+
+
+def _without_headers(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The names of the headers only: their values are as personal as data, and shown like it, on record."""
+    shown = {key: value for key, value in metadata.items() if key in KNOWN}
+    return shown | {"headers": sorted(metadata.keys() - KNOWN)}
 
 
 def _entry(letter: DeadLetter) -> dict[str, Any]:

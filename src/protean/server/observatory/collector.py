@@ -65,10 +65,9 @@ class Collector:
         self._wake.set()
         with self._fresh:
             self._fresh.wait_for(lambda: self._stopping.is_set() or self._is_fresh(newer_than), patience)
-            if self._latest is not None:
+            if self._latest is not None and (self._stopping.is_set() or self._is_fresh(newer_than)):
                 return self._latest
-        error = f"the servers have not answered for {patience:g} s"
-        return Snapshot(at=utc_now(), verdict=judging.unknown([error]), errors=(error,))
+            return self._outdated(f"the servers have not answered for {patience:g} s")
 
     def _is_fresh(self, newer_than: datetime | None) -> bool:
         if self._latest is None or time.monotonic() > self._fresh_until:
@@ -90,6 +89,9 @@ class Collector:
             snapshot = self._ask()
         except (BrokerError, DatabaseError) as error:
             snapshot = self._without_answer(str(error))
+        except Exception:
+            logger.exception("The collector has failed, and tries again")
+            snapshot = self._without_answer("an error of the Observatory's own; its log says which")
         took = time.monotonic() - began
         rest = INTERVAL if snapshot.errors else max(INTERVAL, min(took * REST, LONGEST_REST))
         with self._fresh:
@@ -102,10 +104,11 @@ class Collector:
         domain, history = self._domain, self._history
         reports: list[LaneReport] = lane_reports(domain)
         history.refresh()
-        minute = int(time.time() // 60)
+        now = time.time()
+        minute = int(now // 60)
         lanes = figures.lane_figures(reports, history, minute)
         production = figures.production(reports, history, minute)
-        backfill = figures.backfill(reports, history, minute)
+        backfill = figures.backfill(reports, history, now)
         workers = _workers(domain)
         alerts = judging.alerts(lanes, workers, production)
         return Snapshot(
@@ -120,9 +123,12 @@ class Collector:
         )
 
     def _without_answer(self, error: str) -> Snapshot:
-        """What was last known, with the verdict that it may not be so any more."""
         if self._latest is None or not self._latest.errors:
             logger.warning("The collector waits: %s", error)
+        return self._outdated(error)
+
+    def _outdated(self, error: str) -> Snapshot:
+        """What was last known, with the verdict that it may not be so any more."""
         before = self._latest or Snapshot(at=utc_now(), verdict=judging.unknown([error]))
         since = before.failing_since or utc_now()
         return replace(before, at=utc_now(), verdict=judging.unknown([error]), errors=(error,), failing_since=since)

@@ -26,6 +26,8 @@ SERIES = 60
 PAUSE = 5
 #: A backfill's end is guessed from its rate, which is never quite the same: this share less and more.
 SPREAD = 0.3
+#: Seconds that a rate is taken over at least: what a moment tells is no rate.
+LEAST = 10.0
 
 
 def lane_figures(reports: Sequence[LaneReport], history: History, minute: int) -> list[LaneFigures]:
@@ -83,24 +85,36 @@ def production(reports: Sequence[LaneReport], history: History, minute: int) -> 
     return Production(Percentiles.of(now), Percentiles.of(before), moment)
 
 
-def backfill(reports: Sequence[LaneReport], history: History, minute: int) -> BackfillFigures | None:
-    """How far all backfill lanes are; None where nothing has been on them lately."""
+def backfill(reports: Sequence[LaneReport], history: History, now: float) -> BackfillFigures | None:
+    """How far all backfill lanes are at `now`, in seconds since the epoch; None where nothing has been on them lately.
+
+    The rate is that since the first of the last minutes in which something was handled, and what waits for a person is
+    not counted on.
+    """
+    minute = int(now // 60)
     lanes = [report for report in reports if report.lane is Lane.BACKFILL]
     streams = {report.stream for report in lanes}
     counts = _counts(history.of(range(minute - RECENT + 1, minute + 1)))
-    handled = sum(
-        _busiest(counts, stream, each) for stream in streams for each in range(minute - RECENT + 1, minute + 1)
-    )
-    behind = sum(report.outbox + report.lag + report.waiting + report.blocked for report in lanes)
+    by_minute = {
+        each: sum(_busiest(counts, stream, each) for stream in streams)
+        for each in range(minute - RECENT + 1, minute + 1)
+    }
+    handled = sum(by_minute.values())
+    blocked = sum(report.blocked for report in lanes)
+    behind = sum(report.outbox + report.lag + report.waiting for report in lanes) + blocked
     pending = sum(report.pending for report in lanes)
     if not behind and not pending and not handled:
         return None
-    rate = handled / (RECENT * 60.0)
+    first = min((each for each, count in by_minute.items() if count), default=minute)
+    rate = handled / max(now - first * 60.0, LEAST)
     oldest = max((report.oldest for report in lanes if report.oldest is not None), default=None)
     if not behind and not pending:
         return BackfillFigures(0, None, rate, (0.0, 0.0), "done", "everything on it has been handled")
-    eta = (behind / rate * (1 - SPREAD), behind / rate * (1 + SPREAD)) if rate > 0 else None
+    left = (behind - blocked) / rate if rate > 0 else None
+    eta = None if left is None else (left * (1 - SPREAD), left * (1 + SPREAD))
     state, reason = ("draining", "") if handled else ("waiting", "nothing of it was handled in the last minutes")
+    if blocked and handled:
+        reason = f"without {blocked} behind dead letters, which wait for a decision"
     return BackfillFigures(behind, oldest, rate, eta, state, reason)
 
 
@@ -139,7 +153,7 @@ def _counts(recorded: Iterable[Recorded]) -> dict[tuple[str, int], dict[str, int
     """Messages handled, by stream and minute, and then by handler."""
     found: dict[tuple[str, int], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for each in recorded:
-        found[each.stream, each.minute][each.handler] += each.latency.count
+        found[each.stream, each.minute][each.handler] += each.handling.count
     return found
 
 

@@ -14,7 +14,7 @@ export async function post(path, body) {
       body: JSON.stringify(body),
     });
   } catch {
-    throw new Error("The Observatory does not answer: nothing was done.");
+    throw new Error("The Observatory does not answer. It may have been done all the same: look at Operations before you try again.");
   }
   const told = await answer.json().catch(() => null);
   if (answer.ok) return told;
