@@ -115,10 +115,20 @@ def test_where_a_message_goes_is_told_with_the_reasons(watched: Watched) -> None
 
 
 def test_the_configuration_is_shown_without_its_secrets(observe: Callable[..., Watched], cluster: Cluster) -> None:
-    cluster.config["custom"] = {"api_token": "abc123", "mail": {"dsn": "smtp://u:abc123@h"}, "url": "http://u:abc123@h"}
+    cluster.config["custom"] = {
+        "api_token": "abc123",
+        "mail": {"dsn": "smtp://u:abc123@h"},
+        "url": "http://u:abc123@h",
+        "secrets": {"shop": "abc123", "pins": [7731]},
+    }
     told = observe().json("/api/config")
     assert told["config"]["server"]["priority_lanes"]["enabled"] is True
-    assert told["config"]["custom"] == {"api_token": "***", "mail": {"dsn": "***"}, "url": "http://u:***@h"}
+    assert told["config"]["custom"] == {
+        "api_token": "***",
+        "mail": {"dsn": "***"},
+        "url": "http://u:***@h",
+        "secrets": {"shop": "***", "pins": ["***"]},
+    }
     assert "abc123" not in str(told)
 
 

@@ -17,6 +17,7 @@ import psycopg
 import pytest
 from tests.server.conftest import Cluster, wait_for
 
+from protean.adapters.sql.failures import SqlFailures
 from protean.exceptions import InvalidOperationError
 from protean.ports.progress import FailureFilter, FailureState
 from protean.priority import Priority, processing_priority
@@ -161,6 +162,29 @@ class TestReplaying:
         assert len(letters.release(chosen[:1])) == 1
         assert letters.release(chosen) == chosen[1:]
         assert letters.release(chosen) == []
+
+    def test_one_that_somebody_replays_while_it_is_discarded_is_not_kept_from_its_handler(
+        self, cluster: Cluster, letters: DeadLetters, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cluster.bank.open("a")
+        cluster.bank.rename("a", "Ann")
+        cluster.bank.rename("a", "Bea")
+        cluster.start(fails={"post a"})
+        chosen = dead(letters, 2)
+        cluster.stop()
+        original, meanwhile = SqlFailures.discard, iter([chosen[:1]])
+
+        def discard(failures: SqlFailures, *about: Any, **by: Any) -> int:
+            for replayed in meanwhile:
+                assert letters.release(replayed) == replayed
+            return original(failures, *about, **by)
+
+        monkeypatch.setattr(SqlFailures, "discard", discard)
+        settled = letters.discard(chosen, by="Ada", reason="no stamps")
+        cluster.start()
+
+        assert settled.succeeded == chosen[1:]
+        wait_for(lambda: [number for post, number in cluster.banks[-1].calls if post == "post a"] == [1])
 
     def test_without_an_engine_they_wait_for_one(self, cluster: Cluster, letters: DeadLetters) -> None:
         account_with(cluster, 0)

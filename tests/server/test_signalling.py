@@ -15,7 +15,7 @@ from protean.exceptions import BrokerUnavailableError
 from protean.histogram import Histogram
 from protean.ports.broker import Broker
 from protean.server import signalling as module
-from protean.server.signalling import Recorder, Signaller
+from protean.server.signalling import Recorder, Said, Signaller
 from protean.utils.processing import Priority, processing_priority
 
 #: What INTERFACE promises of every trace.
@@ -142,6 +142,48 @@ def test_what_was_rolled_back_is_not_told_as_completed(cluster: Cluster) -> None
         if each["event"] == "handler.completed" and each["handler"] == "LedgerProjector"
     )
     assert set(completed.values()) <= {1}
+
+
+def test_who_tells_late_counts_into_the_minute_that_runs_and_only_first_attempts_count_as_latency(
+    cluster: Cluster,
+) -> None:
+    recorder = Recorder(lambda category, _priority: category, history=True)
+    broker = cluster.bank.domain.broker()
+    signaller = Signaller(recorder, broker, "somebody", 24.0)
+    cluster.bank.open("acc-0")
+    (message, *_) = cluster.bank.log("acc-0")
+    began = time.time() // 60 * 60.0
+
+    for at, again in ((-1.0, False), (1.0, False), (-0.5, False), (2.0, True)):
+        step = Said("handler.completed", began + at, "account", "LedgerProjector", message, seconds=0.1, again=again)
+        recorder._say(step)
+    signaller.turn(last=True)
+
+    by_minute = broker.read_minutes([int(began // 60) - 1, int(began // 60)])
+    told = [[each for text in by_minute[minute] for each in json.loads(text)] for minute in sorted(by_minute)]
+    counts = [
+        (Histogram.from_plain(each["latency"]).count, Histogram.from_plain(each["handling"]).count) for (each,) in told
+    ]
+    assert counts == [(1, 1), (2, 3)]
+
+
+def test_of_more_steps_than_anybody_can_read_it_is_told_how_many_were_left_out(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TOLD", 10)
+    monkeypatch.setattr(module, "BATCH", 4)
+    recorder = Recorder(lambda category, _priority: category, history=True)
+    broker = cluster.bank.domain.broker()
+    cluster.bank.open("acc-0")
+    (message, *_) = cluster.bank.log("acc-0")
+    recorder.watch(True)
+
+    recorder.completed("LedgerProjector", [(message, 0.001)] * 25, again=False)
+    Signaller(recorder, broker, "somebody", 24.0).turn(last=True)
+
+    batches = [json.loads(batch) for _, batch in broker.read_traces("0", 100, 0.0)]
+    assert [len(batch) for batch in batches[:-1]] == [4, 4, 2]
+    assert batches[-1] == {"left_out": 15}
 
 
 class Deaf:

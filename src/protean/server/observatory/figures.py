@@ -94,11 +94,9 @@ def backfill(reports: Sequence[LaneReport], history: History, now: float) -> Bac
     minute = int(now // 60)
     lanes = [report for report in reports if report.lane is Lane.BACKFILL]
     streams = {report.stream for report in lanes}
-    counts = _counts(history.of(range(minute - RECENT + 1, minute + 1)))
-    by_minute = {
-        each: sum(_busiest(counts, stream, each) for stream in streams)
-        for each in range(minute - RECENT + 1, minute + 1)
-    }
+    recent = range(minute - RECENT + 1, minute + 1)
+    counts = _counts(history.of(recent))
+    by_minute = {each: sum(_busiest(counts, stream, each) for stream in streams) for each in recent}
     handled = sum(by_minute.values())
     blocked = sum(report.blocked for report in lanes)
     behind = sum(report.outbox + report.lag + report.waiting for report in lanes) + blocked
