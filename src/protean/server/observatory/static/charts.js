@@ -114,6 +114,8 @@ function rule(u, kind) {
   ctx.lineTo(bbox.left + bbox.width, y);
   ctx.stroke();
   ctx.font = `${11 * ratio}px system-ui, sans-serif`;
+  ctx.textAlign = "left"; // what the axes have left behind is not
+  ctx.textBaseline = "alphabetic";
   ctx.fillText(`before ${kind.text(value)}`, bbox.left + 6 * ratio, y - 5 * ratio);
   ctx.restore();
 }
