@@ -42,7 +42,7 @@ function build(figure) {
       width: figure.clientWidth,
       height: HEIGHT,
       tzDate: utc,
-      padding: [10, 6, 0, 0],
+      padding: [10, 18, 0, 0],
       cursor: { sync: { key: "hour" }, y: false, points: { size: 7 }, drag: { x: false, y: false } },
       legend: { live: true },
       scales: { y: { range: (u, low, high) => [0, Math.max(high ?? 0, kind.line?.() ?? 0, Number.EPSILON) * 1.12 || 1] } },
