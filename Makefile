@@ -46,8 +46,9 @@ soak: $(READY) ## work and random trouble for 20 minutes (SOAK_MINUTES=2 for a s
 mutants: $(READY) ## break a copy of the code in every known way, one at a time: a test must notice each (ARGS=name for one)
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
-docs: $(READY) ## docs/interface.md: every public name and what proves it. The rest is plain Markdown, beginning with README.md
+docs: $(READY) ## docs/interface.md: every public name and what proves it; pictures, with Chromium. The rest is plain Markdown
 	@$(BIN)/python -m tests.interface.table
+	@$(BIN)/python -m pytest --quiet -m pictures tests/observatory
 
 clean: ## stop this folder's embedded servers; remove them, their data, .venv and caches
 	@if [ -d .protean ] && [ -x $(BIN)/python ]; then \

@@ -61,11 +61,19 @@ def cluster(database_url: str, broker_url: str) -> Iterator[Cluster]:
 
 @pytest.fixture
 def observe(cluster: Cluster) -> Iterator[Callable[..., Watched]]:
-    """Serve an Observatory with this access, until the test is over; `config`: of its own, not the cluster's."""
+    """Serve an Observatory with this access, until the test is over; `config`: of its own, not the cluster's.
+
+    `build` makes the domain that is observed, if it is not the bank.
+    """
     running: list[tuple[_Server, threading.Thread, Any, httpx.Client]] = []
 
-    def start(access: Access | None = None, config: dict[str, Any] | None = None, **options: Any) -> Watched:
-        domain = build_bank(config or cluster.config).domain
+    def start(
+        access: Access | None = None,
+        config: dict[str, Any] | None = None,
+        build: Callable[[dict[str, Any]], Any] = build_bank,
+        **options: Any,
+    ) -> Watched:
+        domain = build(config or cluster.config).domain
         listening = socket.create_server(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         settings = uvicorn.Config(
