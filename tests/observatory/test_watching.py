@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import datetime
 from typing import Any
 
@@ -19,9 +20,10 @@ from tests.server.conftest import Cluster, wait_for
 
 from protean.server.observatory import feed
 from protean.server.observatory.collector import Collector
-from protean.server.observatory.feed import WAITING, Feed, Wanted
+from protean.server.observatory.feed import WAITING, Feed, Handed
 from protean.server.observatory.snapshot import Snapshot
 from protean.server.observatory.streaming import Shared
+from protean.server.observatory.traces import Wanted
 
 
 def told(number: int) -> dict[str, Any]:
@@ -72,21 +74,43 @@ def test_a_slow_viewer_loses_the_oldest_and_knows_how_many(cluster: Cluster) -> 
     following = Feed(cluster.bank.domain.broker())
     following.start()
 
-    async def view() -> tuple[list[int], int]:
+    async def view() -> tuple[list[int], int, int]:
         with following.viewing(Wanted()) as slow, following.viewing(Wanted(message_type="Nothing")) as other:
             await asyncio.to_thread(following.since, "0-0-0")  # it has begun to read
             await asyncio.to_thread(publish, cluster, 0, 2 * WAITING + 500, 250)
             await asyncio.to_thread(wait_for, lambda: slow.dropped == WAITING + 500)
-            received = await anext(slow.traces(1.0))
-            return [each.fields["number"] for each in received], other.dropped
+            handed = await anext(slow.handed())
+            received = [trace.fields["number"] for portion in handed.portions for trace in portion.traces]
+            return received, handed.dropped, other.dropped
 
     try:
-        received, dropped_elsewhere = asyncio.run(view())
+        received, dropped, dropped_elsewhere = asyncio.run(view())
     finally:
         following.stop()
 
     assert received == list(range(WAITING + 500, 2 * WAITING + 500))
-    assert dropped_elsewhere == 0
+    assert (dropped, dropped_elsewhere) == (WAITING + 500, 0)
+
+
+def test_a_trace_is_written_once_for_all_who_want_it(cluster: Cluster) -> None:
+    following = Feed(cluster.bank.domain.broker())
+    following.start()
+    all_of_it, some_of_it = Wanted(), Wanted(event="handler.completed")
+
+    async def view() -> list[Handed]:
+        with ExitStack() as there:
+            viewers = [there.enter_context(following.viewing(each)) for each in [all_of_it, some_of_it] * 20]
+            await asyncio.to_thread(following.since, "0-0-0")
+            await asyncio.to_thread(publish, cluster, 0, 30, 30)
+            return list(await asyncio.gather(*(anext(viewer.handed()) for viewer in viewers)))
+
+    try:
+        received = asyncio.run(view())
+    finally:
+        following.stop()
+
+    assert len({id(each.portions[0].text) for each in received}) == 2
+    assert len({id(trace.text) for each in received for trace in each.portions[0].traces}) == 30
 
 
 def test_who_comes_again_misses_nothing_and_is_told_nothing_twice(watched: Watched, cluster: Cluster) -> None:
@@ -133,7 +157,7 @@ def test_the_engines_fall_silent_when_the_last_viewer_has_left(
 
 
 def test_figures_are_read_and_written_once_for_all_who_look(cluster: Cluster) -> None:
-    async def look() -> list[tuple[datetime, str]]:
+    async def look() -> list[tuple[datetime, bytes]]:
         shared, shown = Shared(collector), [None] * 100
         first = await asyncio.gather(*(shared.after(each) for each in shown))
         return [*first, *await asyncio.gather(*(shared.after(at) for at, _ in first))]

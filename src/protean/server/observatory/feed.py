@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import threading
-from collections import deque
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
 
 from protean.exceptions import BrokerError
 from protean.ports.observation import Observation
+from protean.server.observatory.traces import Portion, Trace, Wanted, left_out_of, place_of, portions_of, traces_of
 
 logger = logging.getLogger(__name__)
 
@@ -30,31 +29,11 @@ BACKOFF = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
-    """One step. `id` is its batch's id and its place in it: what `Last-Event-ID` carries."""
+class Handed:
+    """What a viewer is told next: how many it has lost, then what came after those."""
 
-    id: str
-    fields: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which traces a viewer wants; None: all. `stream` is a lane's own name, `category` either lane's."""
-
-    stream: str | None = None
-    category: str | None = None
-    event: str | None = None
-    message_type: str | None = None
-
-    def holds(self, trace: Trace) -> bool:
-        fields = trace.fields
-        stream = str(fields.get("stream"))
-        return (
-            self.stream in (None, stream)
-            and (self.category is None or stream == self.category or stream.startswith(f"{self.category}:"))
-            and self.event in (None, fields.get("event"))
-            and self.message_type in (None, fields.get("message_type"))
-        )
+    dropped: int
+    portions: Sequence[Portion]
 
 
 class Viewer:
@@ -62,36 +41,46 @@ class Viewer:
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
+        self.loop = asyncio.get_running_loop()
+        self.something = asyncio.Event()
         self.dropped = 0
-        self._waiting: deque[Trace] = deque(maxlen=WAITING)
-        self._loop = asyncio.get_running_loop()
-        self._something = asyncio.Event()
+        self._waiting: deque[Portion] = deque()
+        self._count = 0
+        self._lock = threading.Lock()
 
-    def give(self, traces: list[Trace], left_out: int = 0) -> None:
-        """From any thread: what of these is wanted, instead of the oldest if need be; how many nobody has told."""
-        found = [trace for trace in traces if self.wanted.holds(trace)]
-        if not found and not left_out:
-            return
-        self.dropped += left_out + max(0, len(self._waiting) + len(found) - WAITING)
-        self._waiting.extend(found)
-        try:
-            self._loop.call_soon_threadsafe(self._something.set)
-        except RuntimeError:  # its loop has ended, and so has the viewer
-            self._waiting.clear()
+    def give(self, portion: Portion) -> None:
+        """From any thread: these, instead of the oldest if need be."""
+        with self._lock:
+            self._waiting.append(portion)
+            self._count += len(portion.traces)
+            while self._count > WAITING:
+                self._drop(self._count - WAITING)
 
-    async def traces(self, beat: float) -> AsyncIterator[list[Trace]]:
-        """What has come since the last time; an empty list after `beat` seconds of nothing."""
+    def miss(self, count: int) -> None:
+        """From any thread: so many were left out before anybody could give them."""
+        with self._lock:
+            self.dropped += count
+
+    async def handed(self) -> AsyncIterator[Handed]:
+        """What has come since the last time, as soon as there is something."""
         while True:
-            try:
-                await asyncio.wait_for(self._something.wait(), beat)
-            except TimeoutError:
-                yield []
-                continue
-            self._something.clear()
-            found = []
-            while self._waiting:
-                found.append(self._waiting.popleft())
-            yield found
+            await self.something.wait()
+            self.something.clear()
+            with self._lock:
+                found = Handed(self.dropped, tuple(self._waiting))
+                self._waiting.clear()
+                self._count = self.dropped = 0
+            if found.portions or found.dropped:
+                yield found
+
+    def _drop(self, excess: int) -> None:
+        """So many of the oldest, or all of the oldest portion if it has fewer."""
+        oldest = self._waiting.popleft()
+        gone = min(excess, len(oldest.traces))
+        if gone < len(oldest.traces):
+            self._waiting.appendleft(oldest.without_first(gone))
+        self._count -= gone
+        self.dropped += gone
 
 
 class Feed:
@@ -176,9 +165,7 @@ class Feed:
             viewers = list(self._viewers)
         if not viewers:
             return None  # the next viewer begins with what comes then
-        traces, left_out = traces_of(batches), left_out_of(batches)
-        for viewer in viewers:
-            viewer.give(traces, left_out)
+        _hand_out(traces_of(batches), left_out_of(batches), viewers)
         return batches[-1][0] if batches else self._after
 
     def _go_on(self, after: str | None) -> None:
@@ -193,35 +180,29 @@ class Feed:
             return not self._stopping
 
 
-def traces_of(batches: list[tuple[str, bytes]]) -> list[Trace]:
-    """The traces of batches, oldest first."""
-    found: list[Trace] = []
-    for entry, text in batches:
-        told = _json(text)
-        if isinstance(told, list):
-            found += [Trace(f"{entry}-{number}", each) for number, each in enumerate(told) if isinstance(each, dict)]
-    return found
+def _hand_out(traces: Sequence[Trace], left_out: int, viewers: Iterable[Viewer]) -> None:
+    """Each gets what it wants. That is chosen, and later written, once for all who want the same."""
+    alike: defaultdict[Wanted, list[Viewer]] = defaultdict(list)
+    for viewer in viewers:
+        alike[viewer.wanted].append(viewer)
+    told: defaultdict[asyncio.AbstractEventLoop, list[Viewer]] = defaultdict(list)
+    for wanted, those in alike.items():
+        portions = list(portions_of(wanted.of(traces), WAITING))
+        for viewer in those if portions or left_out else ():
+            if left_out:
+                viewer.miss(left_out)
+            for portion in portions:
+                viewer.give(portion)
+            told[viewer.loop].append(viewer)
+    for loop, those in told.items():
+        # One call for all of a loop; one that has ended meanwhile has no viewers any more.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_wake, those)
 
 
-def left_out_of(batches: list[tuple[str, bytes]]) -> int:
-    """How many steps engines have said and not told, because they were more than anybody could read."""
-    return sum(
-        int(told.get("left_out", 0)) for told in map(_json, (text for _, text in batches)) if isinstance(told, dict)
-    )
-
-
-def _json(text: bytes) -> Any:
-    """What a batch holds; None for what is no batch, from another release perhaps."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
-
-
-def place_of(trace_id: str) -> tuple[tuple[int, int], int]:
-    """Of `1700000000000-0-17` ((1700000000000, 0), 17). Raises ValueError for anything else."""
-    milliseconds, number, place = trace_id.split("-")
-    return (int(milliseconds), int(number)), int(place)
+def _wake(viewers: Iterable[Viewer]) -> None:
+    for viewer in viewers:
+        viewer.something.set()
 
 
 def _before(entry: tuple[int, int]) -> str:

@@ -16,7 +16,6 @@ from protean.server.letters import place_of
 from protean.server.observatory.access import Refusal
 from protean.server.observatory.actions import actor
 from protean.server.observatory.documents import ErrorDocument
-from protean.server.observatory.feed import traces_of
 from protean.server.observatory.lineage import Lineage, located
 from protean.server.observatory.message_documents import (
     AttemptDocument,
@@ -27,6 +26,7 @@ from protean.server.observatory.message_documents import (
     TimingDocument,
 )
 from protean.server.observatory.operations import Operations
+from protean.server.observatory.traces import traces_of
 
 #: Batches of traces looked through for the steps of one message, from its writing on.
 BATCHES = 100

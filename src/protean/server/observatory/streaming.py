@@ -9,13 +9,14 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette import EventSourceResponse
 
 from protean.exceptions import BrokerError
 from protean.server.observatory.access import Refusal
 from protean.server.observatory.collector import Collector
 from protean.server.observatory.documents import live_of
-from protean.server.observatory.feed import Feed, Trace, Viewer, Wanted, place_of
+from protean.server.observatory.feed import Feed
+from protean.server.observatory.traces import Portion, Wanted, place_of
 
 #: Seconds between signs of life on a quiet stream, so that proxies keep it open.
 BEAT = 15.0
@@ -69,7 +70,7 @@ class Streams:
         if self._viewers >= VIEWERS:
             raise Refusal(503, "full", f"there are {VIEWERS} viewers already", "close a page that nobody looks at")
 
-    async def _counted(self, events: AsyncIterator[ServerSentEvent]) -> AsyncIterator[ServerSentEvent]:
+    async def _counted(self, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         if self._viewers >= VIEWERS:  # several were let in at once
             return
         self._viewers += 1
@@ -79,48 +80,51 @@ class Streams:
         finally:
             self._viewers -= 1
 
-    async def _traces(self, wanted: Wanted, last: str | None) -> AsyncIterator[ServerSentEvent]:
+    async def _traces(self, wanted: Wanted, last: str | None) -> AsyncIterator[bytes]:
         with self._feed.viewing(wanted) as viewer:
+            missed = await self._missed(wanted, last)
             seen = None
-            for trace in await self._missed(wanted, last):
-                seen = place_of(trace.id)
-                yield _event(trace)
-            async for traces in viewer.traces(BEAT):
-                for event in _told(viewer):
-                    yield event
-                for trace in traces:
-                    if seen is None or place_of(trace.id) > seen:
-                        yield _event(trace)
+            if missed.traces:
+                seen = place_of(missed.traces[-1].id)
+                yield missed.text
+            async for handed in viewer.handed():
+                if handed.dropped:
+                    yield _event("dropped", json.dumps({"count": handed.dropped}))
+                for each in handed.portions:
+                    portion = each if seen is None else each.after(seen)
+                    if portion.traces:
+                        seen = None  # whatever comes now is new
+                        yield portion.text
 
-    async def _missed(self, wanted: Wanted, last: str | None) -> list[Trace]:
+    async def _missed(self, wanted: Wanted, last: str | None) -> Portion:
         """What has come since a viewer was here last; nothing for one that is new, or says something strange."""
         if last is None:
-            return []
+            return Portion(())
         try:
             found = await asyncio.to_thread(self._feed.since, last)
         except (ValueError, BrokerError):
-            return []
-        return [trace for trace in found if wanted.holds(trace)]
+            return Portion(())
+        return Portion(wanted.of(found))
 
-    async def _figures(self) -> AsyncIterator[ServerSentEvent]:
+    async def _figures(self) -> AsyncIterator[bytes]:
         shown: datetime | None = None
         while True:
             shown, text = await self._shared.after(shown)
-            yield ServerSentEvent(text, event="snapshot")
+            yield text
 
 
 class Shared:
-    """The figures as one text for all who look: one thread waits for the next ones, however many look.
+    """The figures as one event, written once, for all who look: one thread waits for the next ones, however many look.
 
     To be used from one event loop.
     """
 
     def __init__(self, collector: Collector) -> None:
         self._collector = collector
-        self._told: tuple[datetime, str] | None = None
-        self._next: asyncio.Task[tuple[datetime, str]] | None = None
+        self._told: tuple[datetime, bytes] | None = None
+        self._next: asyncio.Task[tuple[datetime, bytes]] | None = None
 
-    async def after(self, shown: datetime | None) -> tuple[datetime, str]:
+    async def after(self, shown: datetime | None) -> tuple[datetime, bytes]:
         """Moment and text of the figures that come after those of that moment; of the latest, for None."""
         if self._next is None or self._next.done():
             self._next = asyncio.create_task(asyncio.to_thread(self._wait, shown))
@@ -129,21 +133,15 @@ class Shared:
         self._told = await asyncio.shield(self._next)
         return self._told
 
-    def _wait(self, shown: datetime | None) -> tuple[datetime, str]:
+    def _wait(self, shown: datetime | None) -> tuple[datetime, bytes]:
         snapshot = self._collector.latest(shown)
-        return snapshot.at, live_of(snapshot).model_dump_json()
+        return snapshot.at, _event("snapshot", live_of(snapshot).model_dump_json())
 
 
-def _event(trace: Trace) -> ServerSentEvent:
-    return ServerSentEvent(json.dumps(trace.fields), event="trace", id=trace.id)
+def _event(name: str, text: str) -> bytes:
+    """A server-sent event; `text` is one line, as JSON is."""
+    return f"event: {name}\ndata: {text}\n\n".encode()
 
 
-def _told(viewer: Viewer) -> list[ServerSentEvent]:
-    if not viewer.dropped:
-        return []
-    dropped, viewer.dropped = viewer.dropped, 0
-    return [ServerSentEvent(json.dumps({"count": dropped}), event="dropped")]
-
-
-def _response(events: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
+def _response(events: AsyncIterator[bytes]) -> EventSourceResponse:
     return EventSourceResponse(events, ping=int(BEAT), headers={"cache-control": "no-store"})
