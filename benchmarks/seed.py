@@ -61,6 +61,27 @@ WITH wanted AS (
 INSERT INTO outbox (message_id, global_position, stream_name, type, priority, target_broker)
 SELECT message_id, global_position, stream_category, type, %s, 'default' FROM logged ORDER BY global_position
 """
+# Ten a customer, each published when it was written.
+_HISTORY = f"""
+WITH chosen AS (
+    SELECT {ID.format(number="(n / 10)")} AS id, n %% 10 AS _version, n, gen_random_uuid() AS message_id
+    FROM generate_series(0, %s - 1) AS n
+), logged AS (
+    {_LOGGED}
+    RETURNING global_position, message_id, stream_category, type
+)
+INSERT INTO outbox (message_id, global_position, stream_name, type, priority, status, published_at, target_broker)
+SELECT message_id, global_position, stream_category, type, 0, 'published', now(), 'default' FROM logged
+"""
+# Of the first messages, five causes. Each second one has a text of its own, as errors that name an id do.
+_DEAD = """
+INSERT INTO failures (handler, message_id, stream_name, stream, lane, attempts, due_at, state, message_type, error_type,
+                      error, traceback, first_failed_at, last_failed_at, original_id)
+SELECT %s, message_id, stream_name, stream_category, 'primary', 4, now(), 'dead', type, 'ObjectNotFoundError',
+       'cause ' || chr(97 + n::int %% 5) || CASE WHEN n %% 2 = 0 THEN ': customer ' || message_id ELSE '' END,
+       repeat(message_id::text, 30), now() - n * interval '2 ms', now() - n * interval '1 ms', '0-1'
+FROM (SELECT *, row_number() OVER (ORDER BY global_position) AS n FROM messages LIMIT %s) AS first
+"""
 
 
 def customers(bench: Bench, count: int) -> None:
@@ -83,6 +104,17 @@ def tier_changes(bench: Bench, first: int, last: int, tier: str) -> None:
     with bench.connect() as connection, connection.transaction():
         connection.execute(_TIERS, (first, last, tier, "CustomerTierChanged", int(Priority.LOW)))
         _forget_model(connection)
+    shop.close()
+
+
+def history(bench: Bench, messages: int, dead: int) -> None:
+    """So many messages of the past, all of them published, and dead letters of the first so many; nothing else."""
+    empty(bench)
+    shop.process(RegisterCustomer(customer_id=_MODEL, name="Model", email="model@example.com"))
+    with bench.connect() as connection, connection.transaction():
+        connection.execute(_HISTORY, (messages, "CustomerRegistered"))
+        _forget_model(connection)
+        connection.execute(_DEAD, (GROUP, dead))
     shop.close()
 
 

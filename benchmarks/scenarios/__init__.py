@@ -27,10 +27,11 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "asynchronous": ("asynchronous",),
     "recovery": ("recovery",),
     "observatory": ("observatory",),
+    "observatory_pages": ("observatory_pages",),
 }
 NAMES = tuple(name for family in FAMILIES.values() for name in family)
 #: What `--quick` leaves out unless it is named: they measure others a second time.
-LONG = frozenset({"poisoned", "observatory"})
+LONG = frozenset({"poisoned", "observatory", "observatory_pages"})
 
 
 def families(chosen: Iterable[str]) -> dict[str, list[str]]:
