@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import re
 from collections.abc import AsyncIterator, Iterator
 from http.cookies import SimpleCookie
 from typing import Any
@@ -18,6 +19,7 @@ from protean.exceptions import ConfigurationError
 from protean.server.observatory import access, sessions, streaming
 from protean.server.observatory.access import HEADERS, LARGEST_BODY, Gate
 from protean.server.observatory.app import Access, create_observatory
+from protean.server.observatory.prefix import under
 from protean.server.observatory.serving import Place, require_token
 from protean.server.observatory.sessions import SESSION_LASTS, Role, Sessions
 
@@ -331,6 +333,44 @@ def test_there_are_so_many_viewers_at_most(opened: Doors, monkeypatch: pytest.Mo
 
     for path in ("/stream", "/live"):
         assert code(opened.get(path)) == (503, "full")
+
+
+def test_so_many_requests_are_under_way_at_most(opened: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "REQUESTS", 0)
+    answer = opened.get(QUIET)
+
+    assert code(answer) == (503, "full")
+    assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
+
+
+@pytest.mark.parametrize("passed_on", ["", "/ops"], ids=["the proxy takes it away", "the proxy leaves it"])
+def test_below_a_prefix_everything_leads_there_whether_or_not_the_proxy_takes_it_away(
+    domain: Any, passed_on: str
+) -> None:
+    doors = Doors(under(create_observatory(domain, CLOSED), "/ops/"))
+    entering = doors.get(f"{passed_on}/config?type=Opened&token={TOKEN}")
+    cookie = SimpleCookie(entering.headers["set-cookie"])[access.COOKIE]
+    session = {"cookie": f"{access.COOKIE}={cookie.value}"}
+
+    assert (entering.status_code, entering.headers["location"]) == (303, "/ops/config?type=Opened")
+    assert cookie["path"] == "/ops"
+    assert code(doors.get(f"{passed_on}{QUIET}")) == (401, "no-token")
+    page = doors.get(f"{passed_on}/config", headers=session)
+    assert page.status_code == 200
+    links = re.findall(r'(?:href|src|action)="(/[^"]*)"', page.text)
+    assert links
+    assert all(link.startswith("/ops/") for link in links)
+    file = next(link for link in links if link.endswith(".css")).removeprefix("/ops")
+    assert doors.get(f"{passed_on}{file}").status_code == 200
+    assert doors.get(f"{passed_on}{QUIET}", headers=session).json()["servers"] == [{"url": "/ops"}]
+    act = doors.send("POST", f"{passed_on}/api/overview", headers={**session, "origin": "http://evil.example"})
+    assert code(act) == (403, "foreign-origin")
+
+
+@pytest.mark.parametrize("prefix", ["ops", "/ops//x", "/..", "/a b", "/api", "/dlq/x", "//evil.example"])
+def test_a_prefix_that_leads_elsewhere_or_to_a_page_is_refused(domain: Any, prefix: str) -> None:
+    with pytest.raises(ConfigurationError, match="--prefix"):
+        under(create_observatory(domain), prefix)
 
 
 def test_no_token_is_logged(closed: Doors, caplog: pytest.LogCaptureFixture) -> None:

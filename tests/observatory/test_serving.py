@@ -16,6 +16,7 @@ import httpx
 import pytest
 from tests.server.conftest import Cluster, wait_for
 
+from protean.server.observatory.access import HEADERS
 from protean.server.observatory.serving import LARGEST_HEAD
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +51,9 @@ def test_it_keeps_its_token_to_itself_and_a_head_short_and_ends_when_told(
         assert answer_to(url, b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 2 * LARGEST_HEAD).startswith(
             b"HTTP/1.1 400"
         )
-        assert answer_to(url, b"\x16\x03\x01 nonsense\r\n\r\n").startswith(b"HTTP/1.1 400")
+        refused = answer_to(url, b"\x16\x03\x01 nonsense\r\n\r\n").decode().lower()
+        assert refused.startswith("http/1.1 400")
+        assert all(f"{name}: {value.lower()}\r\n" in refused for name, value in HEADERS.items())
     finally:
         process.send_signal(ended_by)
         ended = process.wait(30)
@@ -65,4 +68,4 @@ def answer_to(url: str, request: bytes) -> bytes:
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=30.0) as connection:
         connection.sendall(request)
-        return connection.recv(100)
+        return connection.recv(4_096)

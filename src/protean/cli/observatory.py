@@ -43,6 +43,10 @@ AllowHost = Annotated[
     typer.Option("--allow-host", metavar="NAME", help="A name by which browsers may call it. May be given often."),
 ]
 
+Prefix = Annotated[
+    str, typer.Option("--prefix", metavar="PATH", help="The path below which a proxy shows it, such as /ops.")
+]
+
 
 def observatory(
     domain: DomainOption,
@@ -53,6 +57,7 @@ def observatory(
     read_token_file: ReadTokenFile = None,
     read_only: ReadOnly = False,
     allow_host: AllowHost = None,
+    prefix: Prefix = "",
 ) -> None:
     """Serve the Observatory: what is on its way, how fast, what failed, and what to do about it.
 
@@ -71,7 +76,7 @@ def observatory(
     require_token(host, tokens)
     with opened(domain) as loaded:
         require_servers(loaded)
-        place = Place(host, port, tuple(allow_host or ()), tokens, read_only)
+        place = Place(host, port, tuple(allow_host or ()), tokens, read_only, prefix)
         raise typer.Exit(serve_observatory(loaded, place, lambda url: say(_greeting(url, loaded.name, token_file))))
 
 
@@ -79,6 +84,7 @@ app = command(
     observatory,
     epilog=examples(
         "protean observatory --domain=src/my_domain",
+        "protean observatory --prefix=/ops --allow-host=example.com",
         "protean observatory --host=0.0.0.0 --token-file=token --read-token-file=read-token",
     ),
 )

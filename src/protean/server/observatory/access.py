@@ -22,6 +22,8 @@ COOKIE = "protean_observatory"
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1")
 #: Bytes that a request may bring: actions are short.
 LARGEST_BODY = 64 * 1024
+#: Requests under way at most; beyond, an answer says so. Each viewer is one for as long as it looks.
+REQUESTS = 1_000
 #: Methods that change nothing.
 SAFE = ("GET", "HEAD")
 
@@ -69,10 +71,15 @@ class Gate:
         self._sessions = sessions
         self._hosts = frozenset(host.lower().strip("[]") for host in hosts)
         self._actions, self._mistaken = Rates(), Rates()
+        self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._pass(scope, receive, send)
+            self._under_way += 1
+            try:
+                await self._pass(scope, receive, send)
+            finally:
+                self._under_way -= 1
         elif scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":  # there are none here, and nothing below asks who it is
@@ -99,6 +106,8 @@ class Gate:
 
     def _check(self, request: Request) -> None:
         """Raise Refusal unless the request may go on."""
+        if self._under_way > REQUESTS:
+            raise Refusal(503, "full", f"there are {REQUESTS} requests under way already", "try again in a moment")
         self._check_host(request)
         announced = request.headers.get("content-length", "0")
         if not announced.isdecimal() or len(announced) > 18 or int(announced) > LARGEST_BODY:

@@ -11,17 +11,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import FrameType
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from protean.domain import Domain
 from protean.exceptions import ConfigurationError
+from protean.server.observatory.access import HEADERS
 from protean.server.observatory.app import Access, create_observatory
+from protean.server.observatory.prefix import under
 from protean.server.observatory.sessions import Role
 
 #: Seconds that open streams have to end in once it is told to stop.
 GRACE = 2
-#: Connections at most; beyond, an answer says so. Each viewer holds one.
-CONNECTIONS = 1_000
 #: Bytes of a request's line and headers.
 LARGEST_HEAD = 16 * 1024
 #: Seconds between looks whether it listens yet.
@@ -30,13 +32,29 @@ LOOK_INTERVAL = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where it listens, by which other `hosts` it may be called, and whom it lets in."""
+    """Where it listens, by which other `hosts` it may be called, below which path, and whom it lets in."""
 
     host: str = "127.0.0.1"
     port: int = 9000
     hosts: tuple[str, ...] = ()
     tokens: Mapping[Role, str] = field(default_factory=dict)
     read_only: bool = False
+    prefix: str = ""
+
+
+class _Answering(H11Protocol):
+    """What is no request is answered by the server itself: with the headers of every other answer."""
+
+    def send_400_response(self, msg: str) -> None:
+        headers = {"content-type": "text/plain; charset=utf-8", "connection": "close", **HEADERS}
+        fields = [(name.encode(), value.encode()) for name, value in headers.items()]
+        for event in (
+            h11.Response(status_code=400, headers=fields, reason=b"Bad Request"),
+            h11.Data(data=msg.encode("ascii", errors="replace")),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
 
 def require_token(host: str, tokens: Mapping[Role, str]) -> None:
@@ -52,20 +70,20 @@ def require_token(host: str, tokens: Mapping[Role, str]) -> None:
 def serve_observatory(domain: Domain, place: Place, listening: Callable[[str], None]) -> int:
     """Serve until a signal; the exit code. `listening` is told the address as soon as it answers.
 
-    Raises ConfigurationError when the address cannot be had.
+    Raises ConfigurationError when the address or the prefix cannot be had.
     """
     require_token(place.host, place.tokens)
+    access = Access(place.tokens, (place.host, *place.hosts), place.read_only)
+    app = under(create_observatory(domain, access), place.prefix)
     bound = _bound(place)
     port = bound.getsockname()[1]
-    access = Access(place.tokens, (place.host, *place.hosts), place.read_only)
     server = uvicorn.Server(
         uvicorn.Config(
-            create_observatory(domain, access),
+            app,
             log_level="warning",
             access_log=False,  # addresses may hold a token
             server_header=False,
-            limit_concurrency=CONNECTIONS,
-            http="h11",  # the parser that keeps to the limit below, whatever else is installed
+            http=_Answering,  # the parser that keeps to the limit below, whatever else is installed
             h11_max_incomplete_event_size=LARGEST_HEAD,
             timeout_graceful_shutdown=GRACE,
         )
@@ -73,7 +91,8 @@ def serve_observatory(domain: Domain, place: Place, listening: Callable[[str], N
     for number in (signal.SIGTERM, signal.SIGINT):  # its own handlers pass on what they got when they are done
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     shown = f"[{place.host}]" if ":" in place.host else place.host
-    threading.Thread(target=_announce, args=(server, listening, f"http://{shown}:{port}"), daemon=True).start()
+    url = f"http://{shown}:{port}{place.prefix.rstrip('/')}"
+    threading.Thread(target=_announce, args=(server, listening, url), daemon=True).start()
     # Once it has ended in good order the server gives its signals on: here that is all they were for.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _heeded)
