@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -55,6 +56,8 @@ def test_it_keeps_its_token_to_itself_and_a_head_short_and_ends_when_told(
         assert refused.startswith("http/1.1 400")
         assert all(f"{name}: {value.lower()}\r\n" in refused for name, value in HEADERS.items())
     finally:
+        process.send_signal(ended_by)
+        time.sleep(0.02)  # two at once would be one
         process.send_signal(ended_by)
         ended = process.wait(30)
     assert ended == 0, log.read_text()

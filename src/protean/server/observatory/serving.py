@@ -57,6 +57,13 @@ class _Answering(H11Protocol):
         self.transport.close()
 
 
+class _Server(uvicorn.Server):
+    """Ends in good order however often it is told to: a terminal and what runs there may each say it once."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the server's own signature
+        self.should_exit = True
+
+
 def require_token(host: str, tokens: Mapping[Role, str]) -> None:
     """Raise ConfigurationError when others could get in without one."""
     if tokens or _is_loopback(host):
@@ -77,7 +84,7 @@ def serve_observatory(domain: Domain, place: Place, listening: Callable[[str], N
     app = under(create_observatory(domain, access), place.prefix)
     bound = _bound(place)
     port = bound.getsockname()[1]
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
             app,
             log_level="warning",
@@ -88,20 +95,14 @@ def serve_observatory(domain: Domain, place: Place, listening: Callable[[str], N
             timeout_graceful_shutdown=GRACE,
         )
     )
-    for number in (signal.SIGTERM, signal.SIGINT):  # its own handlers pass on what they got when they are done
-        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     shown = f"[{place.host}]" if ":" in place.host else place.host
     url = f"http://{shown}:{port}{place.prefix.rstrip('/')}"
     threading.Thread(target=_announce, args=(server, listening, url), daemon=True).start()
-    # Once it has ended in good order the server gives its signals on: here that is all they were for.
+    # The server's own come with its loop and go with it: told before or after, the process is not to die of it.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _heeded)
+        signal.signal(number, server.handle_exit)
     server.run(sockets=[bound])
     return 0 if server.started else 1
-
-
-def _heeded(_number: int, _frame: FrameType | None) -> None:
-    """The server has heard it, too."""
 
 
 def _announce(server: uvicorn.Server, listening: Callable[[str], None], url: str) -> None:
