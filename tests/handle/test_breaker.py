@@ -1,4 +1,4 @@
-"""The breaker: a run of failures stops the handing over, one message at a time asks whether it is over."""
+"""The breaker: a run of failures stops the handing over, a few messages ask now and then whether it is over."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.bank import always
 
 from protean.clock import utc_now
 from protean.exceptions import DatabaseUnavailableError, TransientDatabaseError
-from protean.handle.breaker import CLOSED, Breaker, BreakerSettings, Circuit, Passing
+from protean.handle.breaker import CLOSED, FORGIVEN_BESIDES, TRIALS, Breaker, BreakerSettings, Circuit, Passing
 from protean.handle.executor import Executor
 from protean.handle.retrier import TURN, Retrier
 from protean.handle.retry import RetryPolicy
@@ -92,6 +92,24 @@ class TestTheDecision:
         assert waits == [1.0, 2.0, 4.0, 5.0, 5.0]
         assert Circuit(openings=10_000).opened(THREE, 0.0).open_until == 5.0
 
+    def test_what_fails_again_after_it_had_failed_on_its_own_is_no_news(self) -> None:
+        circuit = CLOSED
+        for number in range(100):
+            circuit = circuit.after_failure(f"ill-{number}", THREE, 10.0, again=True)
+        assert circuit.open_until is None
+        for number in range(3):
+            circuit = circuit.after_failure(f"m-{number}", THREE, 10.0)
+        assert circuit.open_until == 11.0
+
+    def test_what_failed_again_in_the_run_that_opens_it_is_forgiven_with_the_others(self, clock: Clock) -> None:
+        breaker = Breaker("Mailer", THREE, clock)
+        for number in range(FORGIVEN_BESIDES + 5):
+            breaker.failed(failure(f"ill-{number}"), again=True)
+        forgiven = [breaker.failed(failure(f"m-{number}")) for number in range(3)]
+        assert forgiven[:2] == [frozenset(), frozenset()]
+        assert forgiven[2] >= {"m-0", "m-1", "m-2", "ill-0"}
+        assert len(forgiven[2]) == FORGIVEN_BESIDES + 3
+
     def test_zero_is_never(self) -> None:
         never = BreakerSettings(failures=0)
         circuit = CLOSED
@@ -127,13 +145,37 @@ class TestTheBreaker:
         breaker.failed(failure("m-9"))
         assert breaker.closed
 
-    def test_a_trial_that_fails_opens_it_for_twice_as_long(self, clock: Clock) -> None:
+    def test_trials_that_all_fail_open_it_for_twice_as_long(self, clock: Clock) -> None:
         breaker = opened(clock)
         clock.now += 1.0
-        assert breaker.enter() is Passing.ONE
-        breaker.failed(failure("m-9"), trial=True)
-        breaker.leave()
+        for number in range(TRIALS):
+            assert (breaker.rests_for(), breaker.enter()) == (0.0, Passing.ONE)
+            breaker.failed(failure(f"m-{number}"), trial=True)
+            breaker.leave()
         assert breaker.rests_for() == 2.0
+        clock.now += 2.0
+        assert breaker.enter() is Passing.ONE
+
+    def test_one_good_message_among_bad_trials_closes_it(self, clock: Clock) -> None:
+        breaker = opened(clock)
+        clock.now += 1.0
+        for number in range(TRIALS - 1):
+            breaker.enter()
+            breaker.failed(failure(f"m-{number}"), trial=True)
+            breaker.leave()
+        assert breaker.enter() is Passing.ONE
+        breaker.succeeded()
+        assert breaker.closed
+
+    def test_trials_of_what_had_failed_before_do_not_prolong_the_wait(self, clock: Clock) -> None:
+        breaker = opened(clock)
+        for _ in range(10):
+            clock.now += 1.0
+            for number in range(TRIALS):
+                assert breaker.enter() is Passing.ONE
+                breaker.failed(failure(f"m-{number}"), trial=True, again=True)
+                breaker.leave()
+            assert breaker.rests_for() == 1.0
 
     def test_a_trial_that_says_nothing_leaves_the_next_one_to_try(self, clock: Clock) -> None:
         breaker = opened(clock)
@@ -156,7 +198,7 @@ class TestTheBreaker:
         warned, told = caplog.records
         assert warned.levelno == logging.WARNING
         assert "[Mailer] has failed at 3 different messages in a row" in warned.getMessage()
-        assert "(1.0 s), then one message as a trial" in warned.getMessage()
+        assert "(1.0 s), then up to 5 messages as trials" in warned.getMessage()
         assert "ConnectionError: refused" in warned.getMessage()
         assert "[Mailer] succeeds again" in told.getMessage()
 
@@ -242,9 +284,11 @@ def test_a_failed_trial_burns_no_attempt_of_its_message(bank: Any, clock: Clock)
     assert (outcome.verdict, outcome.failure.attempts, outcome.failure.state) == (
         *(Verdict.RETRY, 0), FailureState.WAITING,
     )  # fmt: skip
+    assert executor.retry(claim(bank)).attempts == 0
+    for _ in range(TRIALS - 2):
+        executor.retry(claim(bank))
     assert executor.execute(deliveries[1:], grouped=True, go_on=always) == []
     clock.now += 100.0
-    assert executor.retry(claim(bank)).attempts == 0
     bank.between = lambda event: None
     clock.now += 100.0
     assert executor.retry(claim(bank)) is None

@@ -15,6 +15,7 @@ FAILING = "src/protean/handle/failing.py"
 IDEMPOTENCY = "src/protean/write/idempotency.py"
 DEDUPLICATED = "src/protean/handle/deduplicated.py"
 EXECUTOR = "src/protean/handle/executor.py"
+RETRIER = "src/protean/handle/retrier.py"
 DEAD_LETTERS = "src/protean/server/dead_letters.py"
 HOLDING = "src/protean/write/holding.py"
 BULK = "src/protean/adapters/sql/bulk.py"
@@ -232,6 +233,34 @@ RETURNING stream_name, position, coalesce((
             ),
         ),
         ("tests/handle/test_breaker.py::test_an_outage_costs_the_run_that_opens_it_and_nothing_behind",),
+    ),
+    Mutant(
+        "what-fails-again-opens-the-breaker",
+        "many that fail on their own do not hold up each other",
+        (
+            Edit(
+                BREAKER,
+                "        if again:\n            return replace",
+                "        if False:\n            return replace",
+            ),
+        ),
+        ("tests/handle/test_tail_of_retries.py::test_a_tail_of_bad_messages_takes_as_long_as_one_of_them",),
+    ),
+    Mutant(
+        "bad-ones-are-trials-at-no-cost",
+        "what is tried while a breaker is open ends, also when all of it is bad",
+        (
+            Edit(
+                EXECUTOR, "self._trial if trial and not again else self._usual", "self._trial if trial else self._usual"
+            ),
+        ),
+        ("tests/handle/test_tail_of_retries.py::test_bad_messages_behind_an_open_breaker_go_on_by_their_own_attempts",),
+    ),
+    Mutant(
+        "any-retry-is-a-trial",
+        "bad messages that wait from before neither keep an outage alive nor die of it",
+        (Edit(RETRIER, "            if doubted:\n", "            if False:\n"),),
+        ("tests/handle/test_tail_of_retries.py::test_bad_messages_from_before_keep_no_outage_alive",),
     ),
     Mutant(
         "a-trial-is-an-attempt",

@@ -95,12 +95,13 @@ class BreakerConfig(Section):
         default=20,
         ge=0,
         le=10**6,
-        description="Different messages failing in a row after which nothing more is handed over; 0: never.",
+        description="Different messages failing in a row, for the first time, until nothing more is handed over; "
+        "0: never.",
     )
     cool_down: Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)] = Field(
-        default=1.0, description="Seconds before one message is let through as a trial; doubles after each that fails."
+        default=1.0, description="Seconds before a few messages are let through as trials; doubles when they fail."
     )
-    max_cool_down: Seconds = Field(default=30.0, description="Seconds that the wait for a trial grows to at most.")
+    max_cool_down: Seconds = Field(default=8.0, description="Seconds that the wait for trials grows to at most.")
 
     @model_validator(mode="after")
     def _ordered(self) -> BreakerConfig:

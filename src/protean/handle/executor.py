@@ -72,6 +72,11 @@ class Executor:
         """Seconds for which the handler's breaker lets nothing through; 0.0: ready."""
         return self._breaker.rests_for()
 
+    @property
+    def doubted(self) -> bool:
+        """Whether the handler's breaker is open: what is handed over next is a trial."""
+        return not self._breaker.closed
+
     def execute(self, deliveries: Sequence[Delivery], *, grouped: bool, go_on: Callable[[], bool]) -> list[Outcome]:
         """See `protean.ports.handling.Execute`."""
         passing = self._breaker.enter()
@@ -100,10 +105,10 @@ class Executor:
             return self._supersede(failure, replace(failure, attempts=failure.attempts - 1, due_at=rested))
         if passing is Passing.ONE:
             try:
-                return self._retry(failure, self._trial)
+                return self._retry(failure, trial=True)
             finally:
                 self._breaker.leave()
-        return self._retry(failure, self._usual)
+        return self._retry(failure, trial=False)
 
     def _handling(self, policy: RetryPolicy) -> Handling:
         name = self._handler.name
@@ -159,16 +164,16 @@ class Executor:
         """Tell the breaker what became of it. Duplicates, what is blocked or unreadable, and what waits say nothing."""
         self._interruptions.over(outcome.message_id, applied=outcome.applied > 0)
         if outcome.failure is not None:
-            self._heed_failure(outcome.failure, handling)
+            self._heed_failure(outcome.failure, trial=handling is self._trial)
         elif outcome.applied:
             self._breaker.succeeded()
         return outcome
 
-    def _heed_failure(self, failure: Failure, handling: Handling) -> None:
+    def _heed_failure(self, failure: Failure, *, trial: bool, again: bool = False) -> None:
         self._interruptions.over(failure.message_id, applied=False)
         commands = self._handler.kind is ElementKind.COMMAND_HANDLER
         blamed = blames_the_handler(failure) and not (commands and refuses(failure))
-        run = self._breaker.failed(failure, trial=handling is self._trial) if blamed else ()
+        run = self._breaker.failed(failure, trial=trial, again=again) if blamed else ()
         if run:
             self._forgive(run)
 
@@ -184,11 +189,13 @@ class Executor:
         finally:
             transaction.rollback()
 
-    def _retry(self, failure: Failure, handling: Handling) -> Failure | None:
-        left = self._tried(failure, handling)
+    def _retry(self, failure: Failure, *, trial: bool) -> Failure | None:
+        """What has failed on its own before, and had that counted, also counts as a trial: it asks for itself."""
+        again = failure.attempts > 1
+        left = self._tried(failure, self._trial if trial and not again else self._usual)
         self._interruptions.over(failure.message_id, applied=left is None)
         if left is not None:
-            self._heed_failure(left, handling)
+            self._heed_failure(left, trial=trial, again=again and left.message_id == failure.message_id)
         elif failure.discarded_by is None:
             self._breaker.succeeded()
         return left

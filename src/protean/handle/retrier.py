@@ -119,9 +119,16 @@ class Retrier:
         return None
 
     def _claim(self, handlers: tuple[str, ...]) -> list[Failure]:
+        """Of a handler in doubt one without a failed attempt first: another's failing again would not tell much."""
+        doubted = tuple(name for name in handlers if self._executors[name].doubted)
         transaction = self._database.transaction()
         try:
-            claimed = transaction.failures.claim(replace(self._which, handlers=handlers), 1, LEASE)
+            claimed = []
+            if doubted:
+                unspent = replace(self._which, handlers=doubted, attempts=0)
+                claimed = transaction.failures.claim(unspent, 1, LEASE)
+            if not claimed:
+                claimed = transaction.failures.claim(replace(self._which, handlers=handlers), 1, LEASE)
             transaction.commit()
         finally:
             transaction.rollback()

@@ -148,6 +148,7 @@ class FailureFilter:
     message_ids: tuple[str, ...] | None = None
     message_prefix: str | None = None
     error_type: str | None = None
+    attempts: int | None = None
     failed_before: datetime | None = None
     due_before: datetime | None = None
 

@@ -167,7 +167,7 @@ class MemoryFailures:
 
 
 def _matches(which: FailureFilter, failure: Failure) -> bool:
-    exactly = ("lane", "state", "stream", "stream_name", "message_id", "error_type")
+    exactly = ("lane", "state", "stream", "stream_name", "message_id", "error_type", "attempts")
     return (
         all(getattr(which, name) in (None, getattr(failure, name)) for name in exactly)
         and (which.handlers is None or failure.handler in which.handlers)

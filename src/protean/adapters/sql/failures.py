@@ -161,7 +161,7 @@ def _where(which: FailureFilter) -> tuple[str, list[Any]]:
     """The filter as SQL and its values."""
     terms: list[str] = ["true"]
     values: list[Any] = []
-    for name in ("lane", "state", "stream", "stream_name", "message_id", "error_type"):
+    for name in ("lane", "state", "stream", "stream_name", "message_id", "error_type", "attempts"):
         if (value := getattr(which, name)) is not None:
             terms.append(f"{name} = %s")
             values.append(_into(value))

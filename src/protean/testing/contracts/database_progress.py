@@ -217,13 +217,14 @@ class ProgressContract:
         now = datetime.now(UTC)
         with transaction(database) as tx:
             tx.failures.save(failure("ab-1", 60, last_failed_at=now - timedelta(hours=2)))
-            tx.failures.save(failure("ab%2", -60, error_type="KeyError"))
+            tx.failures.save(failure("ab%2", -60, error_type="KeyError", attempts=0))
             for which, found in (
                 (FailureFilter(message_ids=("ab-1", "nobody")), {"ab-1"}),
                 (FailureFilter(message_ids=()), set()),
                 (FailureFilter(message_prefix="ab"), {"ab-1", "ab%2"}),
                 (FailureFilter(message_prefix="ab%"), {"ab%2"}),
                 (FailureFilter(error_type="KeyError"), {"ab%2"}),
+                (FailureFilter(attempts=0), {"ab%2"}),
                 (FailureFilter(failed_before=now - timedelta(hours=1)), {"ab-1"}),
                 (FailureFilter(due_before=now), {"ab%2"}),
             ):
