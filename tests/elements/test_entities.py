@@ -98,8 +98,8 @@ def messages(act: Callable[[], object]) -> dict[str, list[str]]:
 def test_an_entity_has_an_identity_and_validates_like_everything_else() -> None:
     line = Line(sku="a")
     assert uuid.UUID(line.id).version == 4
-    assert messages(lambda: Line(sku="x" * 11)) == {"sku": ["must have at most 10 characters"]}
-    assert messages(lambda: setattr(line, "quantity", 0)) == {"quantity": ["must be at least 1"]}
+    assert messages(lambda: Line(sku="x" * 11)) == {"sku": ["must have at most 10 characters, not 11"]}
+    assert messages(lambda: setattr(line, "quantity", 0)) == {"quantity": ["must be at least 1, not 0"]}
     assert line == Line(id=line.id, sku="other")
 
 

@@ -121,7 +121,7 @@ def test_a_list_that_todays_rules_refuse_is_saved_as_it_is_and_not_with_a_change
     order.codes.append("b")
     with pytest.raises(ValidationError) as caught:
         state_of(order)
-    assert caught.value.messages == {"codes": ["item 0: must have at most 3 characters"]}
+    assert caught.value.messages == {"codes": ["item 0: must have at most 3 characters, not 4"]}
 
 
 def test_a_row_that_cannot_be_read_is_named() -> None:

@@ -246,7 +246,7 @@ def test_enums_that_forgot_a_member_are_reported() -> None:
         ({}, {"price": ["is required"]}),
         (
             {"price": {"each": {"amount": -1}}},
-            {"price": ["each.amount: must be at least 0", "each.currency: is required"]},
+            {"price": ["each.amount: must be at least 0, not -1", "each.currency: is required"]},
         ),
         (
             {"price": {"each": {"amount": 1, "currency": "EUR", "curency": 1}}},

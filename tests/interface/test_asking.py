@@ -300,7 +300,108 @@ def test_events_keep_large_numbers_as_they_are(tour: Tour) -> None:
 def test_a_moment_that_utc_does_not_have_is_refused(tour: Tour) -> None:
     beyond = dt.datetime(9999, 12, 31, 23, tzinfo=dt.timezone(-dt.timedelta(hours=5)))
 
-    with pytest.raises(ValidationError, match="is beyond the years 1 to 9999 in UTC"):
+    with pytest.raises(ValidationError, match="is outside the years 1 to 9999 in UTC"):
         tour.repo("Ticket").query.update(seen=beyond)
     with pytest.raises(ValidationError, match="is beyond the years 1 to 9999 in UTC"):
         tour.repo("Ticket").find(seen__lt=beyond).all().items  # noqa: B018  # reads
+
+
+UNFIT: dict[str, tuple[dict[str, Any], str]] = {
+    "no member": ({"stage": "nonsense"}, "stage: must be 'open' or 'done', not 'nonsense'"),
+    "no choice": ({"kind": "rumour"}, "kind: must be one of bug, wish, not 'rumour'"),
+    "too long": ({"title": "x" * 41}, "title: must have at most 40 characters, not 41"),
+    "too short": ({"title": ""}, "title: is required"),
+    "too much": ({"votes": 10}, "votes: must be at most 9, not 10"),
+    "another type": ({"votes": "many"}, "votes: must be a valid integer, .*, not 'many'"),
+    "none where one is required": ({"title": None}, "title: is required"),
+    "a validator says no": ({"code": "x"}, "code: is one letter only"),
+    "an item of a list": ({"tags": ["a", 1]}, "tags: item 1: must be a valid string, not 1"),
+    "a part of a value": ({"price_amount": -1}, "price_amount: must be at least 0, not -1"),
+    "half a value": (
+        {"price_amount": None},
+        "price_amount: is required of a `price`; to have none at all, set `price`",
+    ),
+    "a value": ({"offer": {"amount": -1}}, "offer: amount: must be at least 0, not -1"),
+    "no field": ({"stagge": "done"}, "stagge: is not a field of Ticket; did you mean `stage`?"),
+    "no field at all": ({"xyz": 1}, "xyz: is not a field of Ticket; there are since, id, title"),
+    "entities": ({"notes": []}, r"notes: holds entities, .* change the Ticket, and add\(\) it"),
+    "a reference": ({"parent": "a"}, "parent: is a reference; set `parent_id`"),
+    "what is computed": ({"label": "A"}, "label: is computed when it is read"),
+}
+
+
+@pytest.mark.proves("query.update", "protean.exceptions.ValidationError")
+@pytest.mark.parametrize("what", UNFIT)
+def test_a_bulk_update_refuses_what_an_assignment_would_refuse(tour: Tour, what: str) -> None:
+    tour.ticket("a")
+    before = tour.repo("Ticket").get("a").to_dict()
+    values, complaint = UNFIT[what]
+
+    with pytest.raises(ValidationError, match=complaint):
+        tour.repo("Ticket").query.update(**{"body": "changed", **values})
+    assert tour.repo("Ticket").get("a").to_dict() == before
+
+
+def test_a_bulk_update_says_all_that_is_wrong_at_once_and_its_unit_of_work_goes_on(tour: Tour) -> None:
+    with UnitOfWork():
+        tour.ticket("a")
+        with pytest.raises(ValidationError) as caught:
+            tour.repo("Ticket").query.update(votes=10, stage="nonsense", nothing=1)
+        assert sorted(caught.value.messages) == ["nothing", "stage", "votes"]
+    assert tour.titles(tour.repo("Ticket").query) == ["a"]
+
+
+def test_a_bulk_update_takes_what_an_assignment_takes(tour: Tour) -> None:
+    values = {
+        "stage": "done",
+        "votes": "5",
+        "seen": dt.datetime(2020, 1, 1),  # noqa: DTZ001  # without a zone it is taken for UTC, as everywhere
+        "since": "2020-02-03",
+        "tags": ("x", "y"),
+        "offer": {"amount": 3},
+        "price": None,
+        "extras": {"a": [1, None]},
+    }
+    tickets = tour.repo("Ticket")
+    assigned = tour.ticket("a", price=tour.Money(amount=1), title="t")
+    tour.ticket("b", price=tour.Money(amount=1), title="t")
+    for name, value in values.items():
+        setattr(assigned, name, value)
+    tickets.add(assigned)
+
+    assert tickets.query.filter(id="b").update(**values) == 1
+    assert tickets.get("b").to_dict() == {**tickets.get("a").to_dict(), "id": "b"}
+
+
+@pytest.mark.proves("query.delete")
+@pytest.mark.parametrize(
+    ("filters", "complaint"),
+    [
+        ({"votes": "many"}, "votes: 'many' is str, not integer"),
+        ({"seen__lt": "yesterday"}, "seen: 'yesterday' is str, not datetime"),
+        ({"kind__in": "bug"}, "kind__in: takes a list of values, not 'bug'"),
+        ({"votes__in": 5}, "votes__in: takes a list of values, not 5"),
+        ({"code__isnull": "no"}, "code__isnull: takes True or False, not 'no'"),
+        ({"vote": 1}, "vote: is not a field; did you mean `votes`?"),
+    ],
+)
+def test_what_is_deleted_or_updated_is_not_chosen_by_a_filter_of_another_type(
+    tour: Tour, filters: dict[str, Any], complaint: str
+) -> None:
+    tour.ticket("a")
+    query = tour.repo("Ticket").query
+
+    for narrowed in (query.filter, query.exclude):
+        with pytest.raises(ValidationError, match=complaint):
+            narrowed(**filters).delete()
+        with pytest.raises(ValidationError, match=complaint):
+            narrowed(**filters).update(body="changed")
+    assert [each.body for each in query] == [None]
+
+
+def test_values_that_a_field_no_longer_allows_are_found_and_mended_in_bulk(tour: Tour) -> None:
+    """Of yesterday's members rows are left, and a filter is how one gets at them."""
+    tour.ticket("a")
+
+    assert tour.repo("Ticket").query.filter(stage="retired").update(stage="done") == 0
+    assert tour.repo("Ticket").query.filter(votes__in=(number for number in range(3))).delete() == 1

@@ -24,14 +24,14 @@ BROKEN: Final = "invariant"
 #: Where pydantic speaks of "input", or of the trick that found the error, this says what the user did.
 _TEXTS: Final[dict[str, Callable[[_Context], str]]] = {
     "missing": lambda _: "is required",
-    "string_too_short": lambda c: f"must have at least {c['min_length']} characters",
-    "string_too_long": lambda c: f"must have at most {c['max_length']} characters",
+    "string_too_short": lambda c: f"must have at least {c['min_length']} characters, not {len(c['input'])}",
+    "string_too_long": lambda c: f"must have at most {c['max_length']} characters, not {len(c['input'])}",
     "string_pattern_mismatch": lambda _: "contains a NUL character",
     "string_unicode": lambda _: "contains characters that are not Unicode (lone surrogates)",
     "too_short": lambda c: f"must have at least {c['min_length']} items, not {c['actual_length']}",
     "too_long": lambda c: f"must have at most {c['max_length']} items, not {c['actual_length']}",
-    "greater_than_equal": lambda c: f"must be at least {c['ge']}",
-    "less_than_equal": lambda c: f"must be at most {c['le']}",
+    "greater_than_equal": lambda c: f"must be at least {c['ge']}, not {_shown(c['input'], str)}",
+    "less_than_equal": lambda c: f"must be at most {c['le']}, not {_shown(c['input'], str)}",
     "int_parsing_size": lambda _: "must fit into 64 bits",
     "finite_number": lambda _: "must be a finite number, not infinite and not NaN",
     "value_error": lambda c: str(c["error"]),
@@ -109,13 +109,13 @@ def _text(detail: ErrorDetails) -> str:
     if context.get("ge", context.get("le")) in _64_BITS:
         return "must fit into 64 bits"
     if kind in _TEXTS:
-        return _TEXTS[kind](context)
+        return _TEXTS[kind]({**context, "input": value})
     return f"{detail['msg'].replace('Input should be', 'must be')}, not {_shown(value)}"
 
 
-def _shown(value: object) -> str:
+def _shown(value: object, write: Callable[[object], str] = repr) -> str:
     try:
-        text = repr(value)
+        text = write(value)
     except ValueError:
         return "that"  # an integer of so many digits that Python declines to write it out
     return text if len(text) <= 50 else f"{text[:47]}..."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from enum import Enum
@@ -69,7 +69,19 @@ def _where(columns: Columns, name: str, value: Any) -> Condition:
         near = get_close_matches(lookup, _LOOKUPS, n=1)
         hint = f"; did you mean `{near[0]}`?" if near else f"; there are {', '.join(_LOOKUPS)}"
         raise ValidationError({name: [f"`{lookup}` is not a lookup{hint}"]})
-    return Where(column.name, Lookup(lookup or "exact"), _plain(value))
+    return Where(column.name, (asked := Lookup(lookup or "exact")), _checked(name, asked, value))
+
+
+def _checked(name: str, lookup: Lookup, value: Any) -> Any:
+    """The value as plain data. Raises ValidationError for one that the lookup would read in a way nobody means."""
+    if lookup is Lookup.ISNULL and not isinstance(value, bool):
+        raise ValidationError({name: [f"takes True or False, not {value!r:.50}"]})
+    if lookup is Lookup.IN:
+        # A text is a sequence of letters, and a dict of its keys: neither is a list of what may be equal.
+        if not isinstance(value, Iterable) or isinstance(value, (str, bytes, Mapping)):
+            raise ValidationError({name: [f"takes a list of values, not {value!r:.50}"]})
+        return [_plain(item) for item in value]
+    return _plain(value)
 
 
 def _column(columns: Columns, field: str) -> Column:
@@ -131,6 +143,10 @@ class Source(Protocol):
         ...
 
     def count(self, query: Query) -> int: ...
+
+    def assigned(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The values that an update sets, by what `columns` calls them. Raises ValidationError for what is unfit."""
+        ...
 
     def update_where(self, query: Query, values: Mapping[str, Any]) -> int: ...
 
@@ -215,15 +231,15 @@ class QuerySet(Generic[T]):
         return self.iterator()
 
     def update(self, **values: Any) -> int:
-        """Set fields of all that match, in one statement, past any version check; how many."""
+        """Set fields of all that match, in one statement, past any version check; how many.
+
+        Values are taken as an assignment to the field takes them, a whole value object or None included. Invariants
+        and moves between states are not looked at: they are an object's. Raises ValidationError before anything is
+        written.
+        """
         self._only_condition("update")
         columns = self.source.columns
-        for name, value in [*values.items()]:
-            if isinstance(value, Embeddable) and name not in columns:
-                values |= _apart(name, values.pop(name))
-        if identity := [name for name in values if _column(columns, name).name == self.source.table.key]:
-            raise ValidationError({identity[0]: ["is the identity, which never changes"]})
-        row = {_column(columns, name).name: _plain(value) for name, value in values.items()}
+        row = {columns[name].name: value for name, value in self.source.assigned(values).items()}
         return self.source.update_where(self.question, row)
 
     def delete(self) -> int:

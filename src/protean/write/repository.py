@@ -15,6 +15,7 @@ from protean.exceptions import InvalidOperationError, ObjectNotFoundError, Taken
 from protean.ports.database import Transaction
 from protean.ports.query import Query
 from protean.ports.rows import Column, Key, Row, Table
+from protean.write.assigning import assigned
 from protean.write.context import ActiveDomain
 from protean.write.parts import delete_where
 from protean.write.query import Q, QuerySet, only_key
@@ -155,6 +156,9 @@ class Reading:
 
     def count(self, query: Query) -> int:
         return self._run(lambda transaction: transaction.rows.count(query, self.table))
+
+    def assigned(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        return assigned(self.element, values)
 
     def update_where(self, query: Query, values: Mapping[str, Any]) -> int:
         try:

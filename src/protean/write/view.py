@@ -99,6 +99,10 @@ class _OnlyReading:
     def count(self, query: Query) -> int:
         return self.reading.count(query)
 
+    def assigned(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        del values
+        _refuse(self.reading.element, "update() rows")
+
     def update_where(self, query: Query, values: Mapping[str, Any]) -> int:
         del query, values
         _refuse(self.reading.element, "update() rows")
