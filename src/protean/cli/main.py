@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version
 from typing import Annotated
 
-import typer
+try:
+    import typer
+except ModuleNotFoundError as error:
+    # The script is there with the core alone; there is nothing yet that could show an error as others are shown.
+    print(f"Error: {error.name} is not installed; pip install 'protean[cli]'", file=sys.stderr)
+    raise SystemExit(2) from None
 
 from protean.cli.grammar import Application, examples
 
