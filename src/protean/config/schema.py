@@ -95,8 +95,7 @@ class BreakerConfig(Section):
         default=20,
         ge=0,
         le=10**6,
-        description="Different messages failing in a row, for the first time, until nothing more is handed over; "
-        "0: never.",
+        description="Messages failing for the first time, in a row, until nothing more is handed over; 0: never.",
     )
     cool_down: Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)] = Field(
         default=1.0, description="Seconds before a few messages are let through as trials; doubles when they fail."
