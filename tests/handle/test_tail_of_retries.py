@@ -159,13 +159,15 @@ def test_bad_messages_from_before_keep_no_outage_alive(day: Day) -> None:
     day.comes(*(f"a{number}" for number in range(30)))
     day.passes(30.0)
     assert not day.breaker.closed
-    assert {left.message_id for left in day.found(FailureState.DEAD)} == set()
+    assert day.found(FailureState.DEAD) == []
+    # The first trials may come before the others are due.
+    assert sum(left.attempts > 1 for left in day.found(FailureState.WAITING)) <= TRIALS
 
     day.bank.between = lambda event: None
     healed = day.seconds
     while not day.breaker.closed:
+        assert day.seconds - healed <= RECOVERY
         day.step()
-    assert day.seconds - healed <= RECOVERY
     day.until_none_waits(SPAN)
 
     assert all(day.bank.applied(f"a{number}") == [0] for number in range(30))
