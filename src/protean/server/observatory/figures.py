@@ -26,8 +26,8 @@ SERIES = 60
 PAUSE = 5
 #: A backfill's end is guessed from its rate, which is never quite the same: this share less and more.
 SPREAD = 0.3
-#: Seconds that a rate is taken over at least: what a moment tells is no rate.
-LEAST = 10.0
+#: Seconds that a backfill must have been under way before anybody says when it ends.
+EVIDENCE = 30.0
 
 
 def lane_figures(reports: Sequence[LaneReport], history: History, minute: int) -> list[LaneFigures]:
@@ -86,10 +86,9 @@ def production(reports: Sequence[LaneReport], history: History, minute: int) -> 
 
 
 def backfill(reports: Sequence[LaneReport], history: History, now: float) -> BackfillFigures | None:
-    """How far all backfill lanes are at `now`, in seconds since the epoch; None where nothing has been on them lately.
+    """How far all backfill lanes are; None where nothing has been on them lately. `now`: seconds since the epoch.
 
-    The rate is that since the first of the last minutes in which something was handled, and what waits for a person is
-    not counted on.
+    What waits behind dead letters is behind, and not counted on: it waits for a person.
     """
     minute = int(now // 60)
     lanes = [report for report in reports if report.lane is Lane.BACKFILL]
@@ -98,22 +97,24 @@ def backfill(reports: Sequence[LaneReport], history: History, now: float) -> Bac
     counts = _counts(history.of(recent))
     by_minute = {each: sum(_busiest(counts, stream, each) for stream in streams) for each in recent}
     handled = sum(by_minute.values())
+    moving = sum(report.outbox + report.lag + report.waiting for report in lanes)
     blocked = sum(report.blocked for report in lanes)
-    behind = sum(report.outbox + report.lag + report.waiting for report in lanes) + blocked
     pending = sum(report.pending for report in lanes)
-    if not behind and not pending and not handled:
+    if not moving and not blocked and not pending and not handled:
         return None
-    first = min((each for each, count in by_minute.items() if count), default=minute)
-    rate = handled / max(now - first * 60.0, LEAST)
+    # The running minute is not over, and before the first with anything there was no backfill: neither slows it down.
+    first = next((each for each in recent if by_minute[each]), minute)
+    seconds = now - first * 60.0
+    rate = handled / max(seconds, 1.0)
     oldest = max((report.oldest for report in lanes if report.oldest is not None), default=None)
-    if not behind and not pending:
+    if not moving and not blocked and not pending:
         return BackfillFigures(0, None, rate, (0.0, 0.0), "done", "everything on it has been handled")
-    left = (behind - blocked) / rate if rate > 0 else None
-    eta = None if left is None else (left * (1 - SPREAD), left * (1 + SPREAD))
+    told = rate > 0 and seconds >= EVIDENCE
+    eta = (moving / rate * (1 - SPREAD), moving / rate * (1 + SPREAD)) if told else None
     state, reason = ("draining", "") if handled else ("waiting", "nothing of it was handled in the last minutes")
-    if blocked and handled:
-        reason = f"without {blocked} behind dead letters, which wait for a decision"
-    return BackfillFigures(behind, oldest, rate, eta, state, reason)
+    if handled and blocked:
+        reason = f"without {blocked:,} behind dead letters, which wait for a decision"
+    return BackfillFigures(moving + blocked, oldest, rate, eta, state, reason)
 
 
 def _under_way_since(history: History, streams: set[str], minute: int) -> int | None:

@@ -84,6 +84,8 @@ def done_when(backfill: BackfillFigures) -> str:
     """When the backfill will be, in words."""
     if backfill.state == "done":
         return "Backfill is done"
+    if backfill.eta is None and backfill.rate > 0:
+        return "Backfill has just begun: when it is done can be said in half a minute"
     if backfill.eta is None:
         return "When backfill is done cannot be said: none of it was handled lately"
     return f"Backfill is done in {_about(backfill.eta)}"
