@@ -87,7 +87,7 @@ class About:
                 *([_of_commands(domain)] if is_command else []),
                 f"{name} belongs to the streams of {category}",
                 _of_lanes(domain, priority),
-                f"{' and '.join(handlers)} listen there" if handlers else "nobody in this domain handles it",
+                _of_handlers(handlers),
             ],
         )
 
@@ -128,6 +128,12 @@ def _of_commands(domain: Domain) -> str:
     if domain.config.command_processing == "async":
         return "commands are handled by the server, unless a call says asynchronous=False"
     return "commands are handled where they are sent, and travel only when a call says asynchronous=True"
+
+
+def _of_handlers(handlers: list[str]) -> str:
+    if not handlers:
+        return "nobody in this domain handles it"
+    return f"{' and '.join(handlers)} {'listens' if len(handlers) == 1 else 'listen'} there"
 
 
 def _of_lanes(domain: Domain, priority: int) -> str:
