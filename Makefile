@@ -40,7 +40,7 @@ bench: $(READY) ## ours against raw drivers, measured in the same run (ARGS=--qu
 faults: $(READY) ## the long tests that kill, freeze and flush servers, about an hour; goes on where it stopped (ARGS=--fresh)
 	@export FAULTS_FRESH=$(filter --fresh,$(ARGS)); $(call marked,faults)
 
-soak: $(READY) ## work and random trouble for 20 minutes (SOAK_MINUTES=2 for a shorter one)
+soak: $(READY) ## work and random trouble for 20 minutes (SOAK_SECONDS=180 for a shorter one)
 	@$(call marked,soak)
 
 mutants: $(READY) ## break a copy of the code in every known way, one at a time: a test must notice each (ARGS=name for one)
