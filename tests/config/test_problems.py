@@ -81,6 +81,13 @@ def test_async_needs_a_broker() -> None:
     assert 'event_processing = "async" needs a broker: add [brokers.default]' in problem("event_processing = 'async'")
 
 
+@pytest.mark.parametrize("processing", ["", "event_processing = 'sync'\n", "event_processing = 'async'\n"])
+def test_a_broker_that_somebody_named_has_to_be_there(processing: str) -> None:
+    """Or a typo would have events handled at the commit, in silence."""
+    text = f"{processing}[outbox]\nbroker = 'mian'\n[brokers.main]\nuri = 'redis://h'"
+    assert "broker of [outbox] names 'mian', and there is no [brokers.mian], did you mean `main`?" in problem(text)
+
+
 def test_all_problems_of_a_file_are_told_at_once() -> None:
     said = problem("x = 1\n[server]\ny = 1\n[production.outbox]\nz = 1")
     assert said.count("\n- ") == 3

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
-from protean.config.external import check_external
+from protean.config.external import check_external, check_own
 from protean.config.interpolation import Interpolated
 from protean.config.providers import BROKER, DATABASE
 from protean.config.reading import Place, read
@@ -340,11 +340,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _broker_exists(self) -> Config:
-        broker = self.outbox.broker
-        if self.event_processing == "async" and broker not in self.brokers:
-            raise ValueError(
-                f'event_processing = "async" needs a broker: add [brokers.{broker}], for example with uri = "embedded"'
-            )
+        check_own(self.outbox.broker, self.brokers, asynchronous=self.event_processing == "async")
         return self
 
     @model_validator(mode="after")
