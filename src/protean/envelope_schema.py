@@ -57,7 +57,9 @@ def _writing() -> SchemaSerializer:
         "causation_id": core_schema.nullable_schema(text),
     }
     fields = {name: core_schema.typed_dict_field(schema) for name, schema in parts.items()}
-    return SchemaSerializer(core_schema.typed_dict_schema(fields, extra_behavior="allow"))
+    # What is no number in JSON is written as it is, for a reader to refuse: null would be another value.
+    exact = core_schema.CoreConfig(ser_json_inf_nan="constants")
+    return SchemaSerializer(core_schema.typed_dict_schema(fields, extra_behavior="allow"), exact)
 
 
 #: `validate_python` takes a dict, and raises a ValueError for what it does not know.

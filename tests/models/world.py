@@ -46,7 +46,7 @@ class Clock:
 
 
 class Ids:
-    """X where messages are made: the same history has the same ids, and ties end the same."""
+    """In the place of `new_identity` where messages are made: the same history has the same ids, ties end the same."""
 
     def __init__(self) -> None:
         self.given = 0
