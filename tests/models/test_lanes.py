@@ -333,4 +333,4 @@ def _die(account: str, number: int) -> None:
 
 def test_whatever_is_delivered_every_version_is_applied_once_and_in_order(world: World, profile: Profile) -> None:
     examples = 15 if world.concurrent else 40
-    compare(Deliveries, world, profile.settings(examples, 30))
+    compare(Deliveries, world, profile.course(examples, 30))

@@ -297,4 +297,4 @@ class Relays(Story):
 
 def test_the_relays_publish_what_is_committed_in_order_and_nothing_else(world: World, profile: Profile) -> None:
     examples = 20 if world.concurrent else 60
-    compare(Relays, world, profile.settings(examples, 30))
+    compare(Relays, world, profile.course(examples, 30))

@@ -407,4 +407,4 @@ def _told(failure: Failure) -> tuple[str, int, FailureState, datetime | None]:
 
 def test_attempts_due_times_blocks_and_dead_letters_are_exact(world: World, profile: Profile) -> None:
     examples = 15 if world.concurrent else 50
-    compare(Troubles, world, profile.settings(examples, 40))
+    compare(Troubles, world, profile.course(examples, 40))
