@@ -286,6 +286,6 @@ def _projectors(domain: ActiveDomain, projection: type[ProjectionElement]) -> li
         if not spec.sequenced:
             raise RebuildError(
                 f"{projection.__name__} cannot be rebuilt: {spec.name} is declared with sequenced=False, and nobody "
-                "knows up to where it has applied each stream; take that option away"
+                "knows up to where it has applied each stream; take that option away, deploy, and rebuild again"
             )
     return found
