@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.support.orders import build_orders
 from tests.support.trade import Shop, build_shop
 
 from protean.adapters.memory.broker import MemoryBroker
@@ -72,6 +73,35 @@ def test_only_what_is_declared_as_published_leaves_the_domain(shop: Shop, broker
     assert broker.events() == [("a", 0), ("a", 2), ("a", 3)]  # 1 is an audit
     assert shop.domain.database().publications.count() == []
     assert {count.broker for count in shop.domain.database().outbox.count()} == {"default"}
+
+
+@pytest.mark.parametrize("sourced", [True, False])
+def test_facts_leave_the_domain_in_order_when_their_aggregate_says_so(
+    stored: dict[str, Any], broker: MoodyBroker, sourced: bool
+) -> None:
+    brokers = {**stored["brokers"], "partners": {"provider": "memory"}}
+    config = {**stored, "brokers": brokers, "outbox": {"external_brokers": ["partners"]}}
+    orders = build_orders(config, sourced=sourced, facts=True)
+    one = publishing_relay("shop", orders.domain.config, orders.domain.database().publications, broker, "partners")
+    broker.dislikes = b'"subject": "bad"'
+    with orders.domain.domain_context():
+        for order in ("good", "bad"):
+            orders.place(order)
+            orders.add(order, "2.50")
+            orders.close(order)
+    one.empty()
+    entries = broker.entries("order-fact:published", "-", 99)
+    told = [json.loads(fields["data"]) for _, fields in entries]
+    assert [(each["subject"], int(each["sequence"])) for each in told] == [("good", 0), ("good", 1), ("good", 2)]
+    assert {(each["source"], each["type"]) for each in told} == {("/shop/order-fact", "shop.OrderFactEvent")}
+    assert [(each["data"]["standing"], each["data"]["total"]) for each in told] == [
+        ("open", "0"), ("open", "2.50"), ("closed", "2.50"),
+    ]  # fmt: skip
+    assert broker.events() == []  # its other events are not published
+    (count,) = orders.domain.database().publications.count()
+    assert (count.category, count.rows, count.refused) == ("order-fact", 3, 1)
+    assert [each["id"] for each in told] == [each.id for each in orders.domain.event_store.read("order-fact-good")]
+    orders.domain.close()
 
 
 def test_a_low_priority_changes_nothing_about_the_order(shop: Shop, broker: MoodyBroker) -> None:

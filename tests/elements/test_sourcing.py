@@ -284,6 +284,31 @@ def test_facts_have_the_fields_of_their_aggregate_and_a_category_of_their_own(do
     assert fact(id="1").owner is None
 
 
+def test_facts_are_published_where_their_aggregate_says_so(domain: Declarations) -> None:
+    @domain.aggregate(fact_events=True, published_facts=True)
+    class Ticket:
+        seat: String()
+
+    @domain.aggregate(fact_events=True)
+    class Visitor:
+        name: String()
+
+    domain.registry.compile()
+    assert domain.registry.published == {"TicketFactEvent"}
+
+
+def test_facts_that_nobody_tells_cannot_be_published(domain: Declarations) -> None:
+    class Ticket:
+        seat: String()
+
+    with pytest.raises(
+        ConfigurationError, match=r"published_facts of Ticket.*fact_events=True as well.*published=True"
+    ):
+        domain.aggregate(published_facts=True)(Ticket)
+    with pytest.raises(ConfigurationError, match=r"unknown option `published`.*published_facts"):
+        domain.aggregate(published=True)(Ticket)  # type: ignore[call-overload]  # that is what is refused
+
+
 def test_a_fact_from_before_a_field_and_a_rule_can_be_read(domain: Declarations) -> None:
     @domain.aggregate(fact_events=True)
     class Ticket:

@@ -160,7 +160,11 @@ SECTIONS = (
         ),
         everywhere=False,
     ),
-    Section("Published events", ("@domain.event(published=…)", "[outbox] external_brokers"), everywhere=False),
+    Section(
+        "Published events",
+        ("@domain.event(published=…)", "@domain.aggregate(published_facts=…)", "[outbox] external_brokers"),
+        everywhere=False,
+    ),
     Section(
         "FastAPI",
         (

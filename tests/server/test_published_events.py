@@ -59,10 +59,16 @@ class Trade:
         return [int(event["sequence"]) for event in events if event["subject"] == order_id]
 
 
+@pytest.fixture
+def options() -> dict[str, bool]:
+    """Those of the shop's aggregate."""
+    return {}
+
+
 @pytest.fixture(params=["memory", "servers"])
-def trade(request: pytest.FixtureRequest) -> Iterator[Trade]:
+def trade(request: pytest.FixtureRequest, options: dict[str, bool]) -> Iterator[Trade]:
     if request.param == "memory":
-        yield from in_memory()
+        yield from in_memory(options)
         return
     config: dict[str, dict[str, Any]] = {}
     partners = {"uri": another(request)}
@@ -74,16 +80,17 @@ def trade(request: pytest.FixtureRequest) -> Iterator[Trade]:
         }
     config["shop"]["outbox"] = {"external_brokers": ["partners"]}
     config["shop"]["server"] = {**SERVER, "priority_lanes": {"enabled": True}}
-    yield from traded(build_shop(config["shop"]), build_warehouse(config["warehouse"]))
+    yield from traded(build_shop(config["shop"], **options), build_warehouse(config["warehouse"]))
 
 
-def in_memory() -> Iterator[Trade]:
+def in_memory(options: dict[str, bool]) -> Iterator[Trade]:
     config: dict[str, Any] = {
         "brokers": {"default": {"provider": "memory"}, "partners": {"provider": "memory"}},
         "event_processing": "async",
         "server": SERVER,
     }
-    trade = Trade(build_shop({**config, "outbox": {"external_brokers": ["partners"]}}), build_warehouse(config))
+    shop = build_shop({**config, "outbox": {"external_brokers": ["partners"]}}, **options)
+    trade = Trade(shop, build_warehouse(config))
     shared = MemoryBroker()  # what is in memory is known to one domain alone, unless it is handed over
     for domain in (trade.shop.domain, trade.warehouse.domain):
         domain._connections._brokers["partners"] = shared
@@ -134,6 +141,27 @@ def test_what_one_domain_tells_the_other_hears_once_and_in_order(trade: Trade) -
     assert first["data"] == {"order_id": "before", "note": "née"}
     assert {each["type"] for each in warehouse.heard} == {"shop.OrderPlaced", "shop.OrderChanged"}
     assert set(warehouse.correlations) == {each["correlationid"] for each in warehouse.heard}
+    assert shop.domain.database().publications.count() == []
+
+
+@pytest.mark.proves("@domain.aggregate(published_facts=…)")
+@pytest.mark.parametrize("options", [{"fact_events": True, "published_facts": True}], ids=["facts"])
+def test_the_facts_of_one_domain_the_other_hears_once_and_in_order_beside_its_events(trade: Trade) -> None:
+    shop, warehouse = trade.shop, trade.warehouse
+    shop.place("before")  # nobody runs yet
+    trade.start()
+    for number in range(5):
+        shop.place(f"o{number}")
+        shop.change(f"o{number}", 3)
+    wait_for(lambda: all(warehouse.mirrored(f"o{number}") == [0, 1, 2, 3] for number in range(5)))
+    wait_for(lambda: all(warehouse.sequences(f"o{number}") == [0, 2, 3, 4] for number in range(5)))
+    wait_for(lambda: warehouse.mirrored("before") == [0])
+    entries = trade.between.entries("order-fact:published", "-", 10_000)
+    trade.between.publish([("order-fact:published", entries[-1][1]["data"])])  # a copy, as after a crash
+    shop.change("o0")
+    wait_for(lambda: warehouse.mirrored("o0") == [0, 1, 2, 3, 4])
+    wait_for(lambda: trade.between.backlog([("order-fact:published", "MirrorOfTheShop")]) == [0])
+    assert [warehouse.mirrored(f"o{number}") for number in range(1, 5)] == [[0, 1, 2, 3]] * 4
     assert shop.domain.database().publications.count() == []
 
 

@@ -103,7 +103,7 @@ def build_orders(  # noqa: C901  # a list of declarations, not a decision
 
     options: dict[str, Any] = {"event_sourced": True} if sourced else {}
     if facts:
-        options["fact_events"] = True
+        options |= {"fact_events": True, "published_facts": True}
 
     @domain.aggregate(**options)
     class Order(State):

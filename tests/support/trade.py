@@ -30,6 +30,7 @@ class Warehouse:
 
     domain: Domain
     parcel: Any
+    mirror: Any
     heard: list[dict[str, Any]] = field(default_factory=list)
     correlations: list[str | None] = field(default_factory=list)
     fails: set[str] = field(default_factory=set)
@@ -40,8 +41,15 @@ class Warehouse:
             found = self.domain.repository_for(self.parcel).get_or_none(order_id)
             return [] if found is None else list(found.sequences)
 
+    def mirrored(self, order_id: str) -> list[int]:
+        """The numbers that an order was said to have, in the order of hearing it."""
+        with self.domain.domain_context():
+            found = self.domain.repository_for(self.mirror).get_or_none(order_id)
+            return [] if found is None else list(found.numbers)
 
-def build_shop(config: dict[str, Any]) -> Shop:
+
+def build_shop(config: dict[str, Any], **options: bool) -> Shop:
+    """`options` are those of the aggregate."""
     domain = Domain("shop", config=config)
 
     @domain.event(part_of="Order", published=True)
@@ -66,7 +74,7 @@ def build_shop(config: dict[str, Any]) -> Shop:
         def upcast(self, data: dict[str, Any]) -> dict[str, Any]:
             return {**data, "note": ""}
 
-    @domain.aggregate
+    @domain.aggregate(**options)  # type: ignore[arg-type]  # which of them is a test's business
     class Order:
         number: Integer(default=0)
 
@@ -118,6 +126,12 @@ def build_warehouse(config: dict[str, Any]) -> Warehouse:
     class Parcel:
         sequences: list[int] = []
 
+    @domain.aggregate
+    class Mirror:
+        """What an order was, one time after the other."""
+
+        numbers: list[int] = []
+
     @domain.subscriber(stream="order:published", broker="partners")
     class OrdersOfTheShop:
         def __call__(self, payload: dict[str, Any]) -> None:
@@ -131,6 +145,14 @@ def build_warehouse(config: dict[str, Any]) -> Warehouse:
             if payload["subject"] in warehouse.fails:
                 raise ValueError("cannot take it now")
 
+    @domain.subscriber(stream="order-fact:published", broker="partners")
+    class MirrorOfTheShop:
+        def __call__(self, payload: dict[str, Any]) -> None:
+            mirrors = current_domain.repository_for(Mirror)
+            mirror: Any = mirrors.get_or_none(payload["subject"]) or Mirror(id=payload["subject"])
+            mirror.numbers = [*mirror.numbers, payload["data"]["number"]]
+            mirrors.add(mirror)
+
     domain.init()
-    warehouse = Warehouse(domain, Parcel)
+    warehouse = Warehouse(domain, Parcel, Mirror)
     return warehouse

@@ -50,7 +50,7 @@ def fact_event_of(aggregate: type[AggregateElement]) -> type[EventElement]:
             stream_category=fact_category(aggregate),
             part_of=aggregate,
             version=version,
-            options={_FACT: info.name},
+            options={_FACT: info.name, "published": info.options.get("published_facts", False)},
         ),
     )
 

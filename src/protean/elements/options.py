@@ -16,7 +16,7 @@ class AggregateOptions(TypedDict, total=False):
     names of fields, or tuples of names.
 
     `event_sourced`: no table, the state is a replay of the events. `fact_events`: after every save an event with the
-    whole state.
+    whole state. `published_facts`: others may know of it; these events go to the external brokers of the configuration.
     """
 
     stream_category: str
@@ -26,6 +26,7 @@ class AggregateOptions(TypedDict, total=False):
     indexes: Sequence[Index | str | tuple[str, ...]]
     event_sourced: bool
     fact_events: bool
+    published_facts: bool
     abstract: bool
 
 

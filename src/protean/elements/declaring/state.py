@@ -16,6 +16,7 @@ from protean.elements.indexes import checked_indexes
 from protean.elements.naming import checked_category, checked_table, snake_case
 from protean.elements.options import AggregateOptions, ProjectionOptions
 from protean.elements.projection import ProjectionElement
+from protean.exceptions import ConfigurationError
 from protean.fields.functions import FIELD_FUNCTIONS
 
 T = TypeVar("T")
@@ -48,8 +49,13 @@ class StateDeclarations(Declaring):
 
     def _aggregate(self, cls: type, kind: ElementKind, options: Mapping[str, Any]) -> type[Element]:
         aggregate = _aggregate(cls, kind, options)
-        if options.get("fact_events") and not options.get("abstract"):
+        if options.get("fact_events"):
             self.registry.declare(fact_event_of(aggregate))
+        elif options.get("published_facts"):
+            raise ConfigurationError(
+                f"published_facts of {cls.__name__} is set, and it tells no facts that could be published; declare it "
+                "with fact_events=True as well, or publish its events: @domain.event(published=True)"
+            )
         return aggregate
 
 
