@@ -68,3 +68,16 @@ def test_a_port_that_is_taken_is_said(shop: Shop) -> None:
 
     assert refused.returncode == 2
     assert f"cannot listen on 127.0.0.1:{port}" in refused.stderr
+
+
+def test_what_is_no_token_file_is_refused_in_a_sentence(shop: Shop) -> None:
+    (shop.folder / "folder").mkdir()
+    (shop.folder / "bytes").write_bytes(b"\xff" * 40)
+    (shop.folder / "same").write_text("a" * 40)
+    for options, said in (
+        (["--token-file=folder"], "cannot be read"),
+        (["--token-file=bytes"], "is not text"),
+        (["--token-file=same", "--read-token-file=same"], "hold the same token"),
+    ):
+        told = shop.protean("observatory", *options)
+        assert (told.returncode, said in told.stderr, "Traceback" in told.stderr) == (2, True, False), told.stderr

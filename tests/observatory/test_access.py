@@ -237,6 +237,32 @@ def test_who_may_only_look_changes_nothing(domain: Any, closed: Doors) -> None:
             assert code(doors.send(method, path, headers={**headers, **SAME})) == (403, "read-only")
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_pages_of_other_sites_cannot_even_make_engines_talk_and_links_there_lead_here(domain: Any, site: str) -> None:
+    doors = Doors(create_observatory(domain, Access()))
+    for path in ("/stream", "/live", "/api/overview", "/metrics"):
+        answer = doors.get(path, headers={"sec-fetch-site": site, "sec-fetch-mode": "no-cors"})
+        assert code(answer) == (403, "foreign-origin"), path
+    link = {"sec-fetch-site": site, "sec-fetch-mode": "navigate"}
+    assert doors.get(QUIET, headers=link).status_code == 200
+
+
+def test_what_is_not_there_is_refused_like_everything_else(closed: Doors) -> None:
+    bearer = {"authorization": f"Bearer {TOKEN}"}
+    assert code(closed.get("/nowhere", headers=bearer)) == (404, "not-found")
+    wrong = closed.send("DELETE", "/api/overview", headers=bearer)
+    assert (code(wrong), wrong.headers["allow"]) == ((405, "not-allowed"), "GET")
+    page = closed.get("/nowhere", headers={**bearer, "accept": "text/html"})
+    assert (page.headers["content-type"], "Traceback" in page.text) == ("text/plain; charset=utf-8", False)
+
+
+def test_who_may_not_act_uses_up_nobodys_permissions(closed: Doors) -> None:
+    looking, acting = ({"authorization": f"Bearer {token}"} for token in (LOOKING, TOKEN))
+    for _ in range(60):
+        assert code(closed.send("POST", "/api/overview", headers=looking)) == (403, "read-only")
+    assert closed.send("POST", "/api/overview", headers=acting).status_code == 405
+
+
 def test_actions_in_a_row_are_limited(closed: Doors) -> None:
     bearer = {"authorization": f"Bearer {TOKEN}"}
     answers = [closed.send("POST", "/api/overview", headers=bearer).status_code for _ in range(60)]

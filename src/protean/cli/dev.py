@@ -1,9 +1,12 @@
-"""`protean dev`: the servers of the configuration and the engine, in one terminal."""
+"""`protean dev`: the servers of the configuration, the engine and the Observatory, in one terminal."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import typer
 
+from protean.cli import beside
 from protean.cli.grammar import DomainOption, command, examples
 from protean.cli.opening import opened
 from protean.cli.output import say
@@ -18,10 +21,10 @@ from protean.server.output import log_to_console
 
 
 def dev(domain: DomainOption, log_level: Level = LogLevel.INFO) -> None:
-    """Start what the domain needs, and the engine; say how to connect.
+    """Start what the domain needs, the engine and the Observatory; say how to connect.
 
-    Embedded servers are started if need be, and stay while this command runs. Ctrl-C ends the engine in good
-    order; the embedded servers end by themselves when no process uses them any more.
+    Embedded servers are started if need be, and stay while this command runs. Ctrl-C ends engine and
+    Observatory in good order; the embedded servers end by themselves when no process uses them any more.
     """
     log_to_console(log_level.value)
     with opened(domain) as loaded:
@@ -31,7 +34,10 @@ def dev(domain: DomainOption, log_level: Level = LogLevel.INFO) -> None:
             loaded.database(provider).ping()
         for line in described(loaded):
             say(line)
-        raise typer.Exit(serve(loaded, domain, plan, log_level))
+        if missing := beside.missing():
+            say(f"Observatory needs {', '.join(missing)}: pip install 'protean[server]'\n")
+        with nullcontext() if missing else beside.observatory(domain):
+            raise typer.Exit(serve(loaded, domain, plan, log_level))
 
 
 app = command(dev, epilog=examples("protean dev --domain=src/my_domain"))

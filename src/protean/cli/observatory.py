@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from protean.cli.beside import end_with_standard_input
 from protean.cli.grammar import DomainOption, between, command, examples
 from protean.cli.opening import opened, require_servers
 from protean.cli.output import say
@@ -43,6 +44,7 @@ AllowHost = Annotated[
     typer.Option("--allow-host", metavar="NAME", help="A name by which browsers may call it. May be given often."),
 ]
 
+Leashed = Annotated[bool, typer.Option("--leashed", hidden=True, help="End when standard input does.")]
 Prefix = Annotated[
     str, typer.Option("--prefix", metavar="PATH", help="The path below which a proxy shows it, such as /ops.")
 ]
@@ -58,6 +60,7 @@ def observatory(
     read_only: ReadOnly = False,
     allow_host: AllowHost = None,
     prefix: Prefix = "",
+    leashed: Leashed = False,
 ) -> None:
     """Serve the Observatory: what is on its way, how fast, what failed, and what to do about it.
 
@@ -69,15 +72,22 @@ def observatory(
     from protean.server.observatory.serving import Place, require_token, serve_observatory  # noqa: PLC0415  # half a second
     from protean.server.observatory.sessions import Role  # noqa: PLC0415  # it comes with the rest
 
+    if leashed:
+        end_with_standard_input()
     tokens = {}
     for role, file in ((Role.ALL, token_file), (Role.READ_ONLY, read_token_file)):
         if file is not None:
             tokens[role] = token_in(file)
+    if len(set(tokens.values())) < len(tokens):
+        raise ConfigurationError("--token-file and --read-token-file hold the same token: who may only look could act")
     require_token(host, tokens)
     with opened(domain) as loaded:
         require_servers(loaded)
         place = Place(host, port, tuple(allow_host or ()), tokens, read_only, prefix)
-        raise typer.Exit(serve_observatory(loaded, place, lambda url: say(_greeting(url, loaded.name, token_file))))
+        said = "" if leashed else "\nCtrl-C ends it"
+        raise typer.Exit(
+            serve_observatory(loaded, place, lambda url: say(f"{_greeting(url, loaded.name, token_file)}{said}"))
+        )
 
 
 app = command(
@@ -95,7 +105,7 @@ def token_in(file: Path) -> str:
     try:
         descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except FileExistsError:
-        token = file.read_text(encoding="utf-8").strip()
+        token = _kept(file)
     except OSError as error:
         raise ConfigurationError(f"the token file {file} cannot be made: {error.strerror}") from None
     else:
@@ -110,6 +120,18 @@ def token_in(file: Path) -> str:
     return token
 
 
+def _kept(file: Path) -> str:
+    """What an existing file holds."""
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigurationError(f"the token file {file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(
+            f"the token file {file} is not text; remove the file, and a good one is made"
+        ) from None
+
+
 def _greeting(url: str, name: str, token_file: Path | None) -> str:
     link = url if token_file is None else f"{url}/?token=$(cat {token_file})"
-    return f"Observatory of {name}: {link}\nCtrl-C ends it"
+    return f"Observatory of {name}: {link}"

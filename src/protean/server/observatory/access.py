@@ -93,7 +93,7 @@ class Gate:
                 self._check(request)
                 receive = _bounded(receive)
         except Refusal as refusal:
-            answer = _told(request, refusal)
+            answer = told(request, refusal)
         sending = _Sending(send)
         try:
             await (answer or self._app)(scope, receive, sending)
@@ -102,7 +102,7 @@ class Gate:
                 raise
             logger.exception("%s %s has failed", request.method, request.url.path)
             failed = Refusal(500, "failed", "the Observatory has failed at this", "its log says why")
-            await _told(request, failed)(scope, receive, sending)
+            await told(request, failed)(scope, receive, sending)
 
     def _check(self, request: Request) -> None:
         """Raise Refusal unless the request may go on."""
@@ -112,6 +112,8 @@ class Gate:
         announced = request.headers.get("content-length", "0")
         if not announced.isdecimal() or len(announced) > 18 or int(announced) > LARGEST_BODY:
             raise Refusal(413, "too-large", f"more than {LARGEST_BODY} bytes", "actions take a few hundred")
+        if _is_of_another_site(request):
+            raise Refusal(403, "foreign-origin", "the request comes from another site", "open the Observatory itself")
         if _is_static(request):  # nothing of anybody's, and the page to enter by needs it
             return
         session = self._session(request)
@@ -137,16 +139,16 @@ class Gate:
             raise Refusal(421, "unknown-host", f"this is not called {host[:100]!r}", remedy)
 
     def _check_change(self, request: Request, session: Session) -> None:
-        if not self._actions.allows(_client(request)):
-            raise Refusal(429, "too-many", "too many actions in a row", "wait some seconds")
         if session.role is not Role.ALL:
             raise Refusal(403, "read-only", "this link may only look", "use the link for acting")
-        if _bearer(request):  # no browser sends that by itself
-            return
-        if not _is_same_origin(request):
-            raise Refusal(403, "foreign-origin", "the request comes from another site", "act on the page itself")
-        if not compare_digest(request.headers.get("x-csrf-token", "").encode(), session.csrf.encode()):
-            raise Refusal(403, "no-csrf-token", "the page is older than the session", "load the page again")
+        if not _bearer(request):  # no browser sends that by itself
+            if not _is_same_origin(request):
+                raise Refusal(403, "foreign-origin", "the request comes from another site", "act on the page itself")
+            if not compare_digest(request.headers.get("x-csrf-token", "").encode(), session.csrf.encode()):
+                raise Refusal(403, "no-csrf-token", "the page is older than the session", "load the page again")
+        # Last, so that nobody who may not act uses up what those who may are allowed.
+        if not self._actions.allows(_client(request)):
+            raise Refusal(429, "too-many", "too many actions in a row", "wait some seconds")
 
     def _session(self, request: Request) -> Session | None:
         token = _bearer(request)
@@ -205,6 +207,15 @@ def _without_token(url: URL) -> str:
     return "/" + rest.path.lstrip("/") + (f"?{rest.query}" if rest.query else "")
 
 
+def _is_of_another_site(request: Request) -> bool:
+    """Whether a page of somebody else's asks by its scripts or pictures, which could at least make engines talk.
+
+    Whoever follows a link from there is let in. What is no browser says nothing of it.
+    """
+    site = request.headers.get("sec-fetch-site")
+    return site in ("cross-site", "same-site") and request.headers.get("sec-fetch-mode") != "navigate"
+
+
 def _is_same_origin(request: Request) -> bool:
     """As the browser says: by Sec-Fetch-Site where it knows that, else by Origin, which it must send."""
     site = request.headers.get("sec-fetch-site")
@@ -216,7 +227,7 @@ def _is_same_origin(request: Request) -> bool:
     return urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower()
 
 
-def _told(request: Request, refusal: Refusal) -> Response:
+def told(request: Request, refusal: Refusal) -> Response:
     """As JSON for programs, as a line for people."""
     if "text/html" in request.headers.get("accept", ""):
         return PlainTextResponse(f"{refusal.message}: {refusal.remedy}\n", refusal.status, refusal.headers)

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
 
 from protean.domain import Domain
 from protean.exceptions import BrokerError, ConfigurationError, DatabaseError
 from protean.server.observatory import metrics
 from protean.server.observatory.about import About
-from protean.server.observatory.access import LOOPBACK, Gate, Refusal
+from protean.server.observatory.access import LOOPBACK, Gate, Refusal, told
 from protean.server.observatory.action_pages import action_pages
 from protean.server.observatory.actions import Actions
 from protean.server.observatory.collector import Collector
@@ -96,6 +97,7 @@ def create_observatory(domain: Domain, access: Access = Access()) -> FastAPI:
     app.add_exception_handler(DatabaseError, _away)
     app.add_exception_handler(BrokerError, _away)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _impossible)
     sessions = Sessions(access.tokens, read_only=access.read_only)
     app.add_middleware(Gate, sessions=sessions, hosts=(*LOOPBACK, *access.hosts))
     return app
@@ -138,11 +140,25 @@ async def _away(_request: Request, error: Exception) -> Response:
     return Refusal(503, "unavailable", str(error), "nothing was done; try again when it answers").as_json()
 
 
+async def _impossible(request: Request, error: Exception) -> Response:
+    """What there is not, or not in that way."""
+    if not isinstance(error, HTTPException):
+        raise error
+    code, remedy = {
+        404: ("not-found", "begin at the first page, or see /api/openapi.json"),
+        405: ("not-allowed", "see /api/openapi.json"),
+    }.get(error.status_code, ("refused", "see /api/openapi.json"))
+    refusal = Refusal(error.status_code, code, f"{request.url.path[:100]}: {error.detail}", remedy)
+    answer = told(request, refusal)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
 async def _invalid(_request: Request, error: Exception) -> Response:
     """What does not fit is named; the value is not said back."""
     if not isinstance(error, RequestValidationError):
         raise error
     where = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-    told = where.encode(errors="replace").decode()  # names of fields are theirs, and may be half a character
-    body = {"error": {"code": "invalid", "message": told, "remedy": "see /api/openapi.json"}}
+    message = where.encode(errors="replace").decode()  # names of fields are theirs, and may be half a character
+    body = {"error": {"code": "invalid", "message": message, "remedy": "see /api/openapi.json"}}
     return JSONResponse(body, 422)

@@ -89,11 +89,6 @@ class Sessions:
             self._kept.move_to_end(key)
             return session
 
-    def leave(self, key: str) -> None:
-        """End a session."""
-        with self._lock:
-            self._kept.pop(key, None)
-
 
 class Rates:
     """A bucket of permissions for each client, which fills up again. Thread-safe."""
