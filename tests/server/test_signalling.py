@@ -171,19 +171,18 @@ def test_of_more_steps_than_anybody_can_read_it_is_told_how_many_were_left_out(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "TOLD", 10)
-    monkeypatch.setattr(module, "BATCH", 4)
     recorder = Recorder(lambda category, _priority: category, history=True)
     broker = cluster.bank.domain.broker()
     cluster.bank.open("acc-0")
     (message, *_) = cluster.bank.log("acc-0")
     recorder.watch(True)
 
-    recorder.completed("LedgerProjector", [(message, 0.001)] * 25, again=False)
+    recorder.completed("LedgerProjector", [(message, 0.001)] * 24, again=False)
+    recorder.started("LedgerProjector", message)
     Signaller(recorder, broker, "somebody", 24.0).turn(last=True)
 
-    batches = [json.loads(batch) for _, batch in broker.read_traces("0", 100, 0.0)]
-    assert [len(batch) for batch in batches[:-1]] == [4, 4, 2]
-    assert batches[-1] == {"left_out": 15}
+    traces, left_out = (json.loads(batch) for _, batch in broker.read_traces("0", 100, 0.0))
+    assert (len(traces), left_out) == (10, {"left_out": 15})
 
 
 class Deaf:

@@ -37,10 +37,11 @@ WATCH_INTERVAL = 1.0
 MINUTE_INTERVAL = 2.0
 #: What the pipeline may have said and nobody has looked at yet. Beyond, the oldest is forgotten.
 UNSEEN = 50_000
-#: Traces in one entry of the stream, and about how many entries the stream keeps: 40 MB of the broker, at most.
-BATCH, CAPACITY = 250, 400
-#: Traces that one process tells in one turn. More of them nobody can read; they are left out, and that is told.
-TOLD = 1_000
+#: Steps that one process tells in one turn: 1,000 a second. More of them nobody can read; they are left out, and that
+#: is told. Production has a process of its own, so that a backfill takes none of its steps away.
+TOLD = 250
+#: About how many entries the stream keeps, each of a turn: 40 MB of the broker, at most.
+CAPACITY = 400
 #: Characters of an error in a trace: its kind and its beginning.
 ERROR_LENGTH = 200
 
@@ -82,7 +83,7 @@ class Recorder:
     def __init__(self, stream_of: Callable[[str, int], str], *, history: bool) -> None:
         self.tracing = False
         self.wanted = history
-        self._forgotten = 0
+        self._forgotten = self._steps = 0
         self._stream_of = stream_of
         self._history = history
         self._said: deque[Said] = deque(maxlen=UNSEEN)
@@ -92,6 +93,8 @@ class Recorder:
         self.tracing, self.wanted = watched, watched or self._history
 
     def published(self, rows: Sequence[tuple[OutboxRow, str]]) -> None:
+        if self._left_out(len(rows)):
+            return
         now = time.time()
         for row, stream in rows:
             self._say(Said("outbox.published", now, stream, row=row))
@@ -100,7 +103,8 @@ class Recorder:
         self._say(Said("outbox.failed", time.time(), stream, row=row, error=error))
 
     def started(self, handler: str, message: Message) -> None:
-        self._say(Said("handler.started", time.time(), self._stream(message), handler, message))
+        if not self._left_out(1):
+            self._say(Said("handler.started", time.time(), self._stream(message), handler, message))
 
     def completed(self, handler: str, calls: Sequence[tuple[Message, float]], *, again: bool) -> None:
         now = time.time()
@@ -114,6 +118,8 @@ class Recorder:
             self._say(Said("handler.failed", time.time(), stream, handler, message, seconds=seconds, error=kind))
 
     def settled(self, handler: str, stream: str, outcomes: Sequence[Outcome]) -> None:
+        if self._left_out(len(outcomes)):
+            return
         now = time.time()
         for outcome in outcomes:
             name = "message.acked"
@@ -127,6 +133,7 @@ class Recorder:
 
     def said(self) -> Iterator[Said]:
         """What has been said since the last time and until now, oldest first."""
+        self._steps = 0
         for _ in range(len(self._said)):
             yield self._said.popleft()
 
@@ -135,12 +142,20 @@ class Recorder:
         forgotten, self._forgotten = self._forgotten, 0
         return forgotten
 
+    def _left_out(self, steps: int) -> bool:
+        """Whether so many more are too many to be told: what nobody will read is not even made."""
+        if self._steps < TOLD:
+            return False
+        self._forgotten += steps
+        return True
+
     def _stream(self, message: Message) -> str:
         return self._stream_of(message.category, message.priority)
 
     def _say(self, said: Said) -> None:
         if len(self._said) == UNSEEN:
             self._forgotten += 1
+        self._steps += 1
         self._said.append(said)
 
 
@@ -190,7 +205,7 @@ class Signaller:
                     traces.append(trace_of(said, self._process))
                 else:
                     left_out += 1
-        batches = [to_json(traces[at : at + BATCH]) for at in range(0, len(traces), BATCH)]
+        batches = [to_json(traces)] if traces else []
         if left_out and self._recorder.tracing:
             batches.append(to_json({"left_out": left_out}))
         if batches:
