@@ -16,7 +16,9 @@ HISTORIES, LENGTH = 60, 10
 
 
 def test_every_history_is_answered_alike_everywhere(worlds: list[World], profile: Profile) -> None:
-    @profile.settings(HISTORIES, LENGTH)
+    course = profile.course(HISTORIES, LENGTH)
+
+    @course.settings
     @given(histories(LENGTH))
     def alike(history: list[Step]) -> None:
         for world in worlds:
@@ -25,7 +27,7 @@ def test_every_history_is_answered_alike_everywhere(worlds: list[World], profile
             compare(f"step {number}, {step}", worlds, partial(answer, step))
         compare("in the end", worlds, everything)
 
-    alike()
+    course.run(alike)
 
 
 def compare(when: str, worlds: list[World], ask: Callable[[World], Any]) -> None:

@@ -45,6 +45,14 @@ class Course:
     times: int = 1
     seconds: float = 0.0
 
+    def run(self, once: Callable[[], None]) -> None:
+        """As often as it says, or for as long."""
+        until = time.monotonic() + self.seconds
+        for done in range(self.times):
+            if done and time.monotonic() > until:
+                return
+            once()
+
 
 def _settings(examples: int, steps: int, *, derandomize: bool) -> settings:
     return settings(
@@ -60,8 +68,4 @@ def _settings(examples: int, steps: int, *, derandomize: bool) -> settings:
 
 def compare(machine: Callable[[World], Story], world: World, course: Course) -> None:
     """Run histories of the machine until they are used up, it takes too long, or one contradicts the model."""
-    until = time.monotonic() + course.seconds
-    for done in range(course.times):
-        if done and time.monotonic() > until:
-            return
-        run_state_machine_as_test(lambda: machine(world), settings=course.settings)
+    course.run(lambda: run_state_machine_as_test(lambda: machine(world), settings=course.settings))

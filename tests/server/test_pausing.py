@@ -20,6 +20,20 @@ def paused(cluster: Cluster, handler: str, lane: str) -> bool:
     )  # no other way to know when
 
 
+def at_work(cluster: Cluster) -> list[str]:
+    """What each engine says of the thread that the pause is about."""
+    return [
+        thread.detail
+        for engine in cluster.engines
+        for thread in engine.report().threads
+        if thread.name == "LedgerProjector on account:backfill"
+    ]
+
+
+def rests(detail: str) -> bool:
+    return detail.startswith("paused by a test until ") and detail.endswith(": too much at once")
+
+
 def test_a_paused_lane_rests_on_every_engine_and_the_others_go_on(cluster: Cluster) -> None:
     cluster.start(2)
     controls = Controls(cluster.bank.domain)
@@ -40,16 +54,7 @@ def test_a_paused_lane_rests_on_every_engine_and_the_others_go_on(cluster: Clust
         lambda: str(broker.stream("account:backfill")),
     )
     assert cluster.bank.applied("acc-0") == [0]
-    waiting = [
-        thread.detail
-        for engine in cluster.engines
-        for thread in engine.report().threads
-        if thread.name == "LedgerProjector on account:backfill"
-    ]
-    assert len(waiting) == 2
-    assert all(
-        detail.startswith("paused by a test until ") and detail.endswith(": too much at once") for detail in waiting
-    )
+    wait_for(lambda: [rests(each) for each in at_work(cluster)] == [True, True], lambda: str(at_work(cluster)))
 
     assert controls.resume("LedgerProjector", "backfill", actor="a test")
     wait_for(lambda: cluster.bank.applied("acc-0") == [0, 1, 2])

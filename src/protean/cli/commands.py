@@ -27,7 +27,7 @@ class Listed:
 
 COMMANDS: Final[Mapping[str, Listed]] = {
     "server": Listed("server", RUNNING, "Run the engine: publish what was committed, and handle it."),
-    "dev": Listed("dev", RUNNING, "Start what the domain needs, and the engine; say how to connect."),
+    "dev": Listed("dev", RUNNING, "Start what the domain needs, the engine and the Observatory; say how to connect."),
     "demo": Listed("demo.command", RUNNING, "Migrate 10,000 customers while production goes on, and measure it."),
     "new": Listed(
         "new", TABLES, "Make a small application: an aggregate, a read model, configuration and tests that pass."

@@ -62,7 +62,7 @@ def processes_of(home: Path) -> list[psutil.Process]:
 
 def kill_all(home: Path) -> None:
     """What a power cut does to processes: keeper first, so that nothing is restarted in between."""
-    running = sorted(processes_of(home), key=lambda process: "keeper" not in " ".join(process.cmdline()))
+    running = sorted(processes_of(home), key=lambda process: not is_keeper(process))
     for process in running:
         kill(process.pid)
     psutil.wait_procs(running, timeout=10)
@@ -76,8 +76,16 @@ def kill(pid: int) -> None:
 
 
 def keeper_of(home: Path) -> psutil.Process:
-    (keeper,) = (one for one in processes_of(home) if "keeper" in " ".join(one.cmdline()))
+    (keeper,) = (one for one in processes_of(home) if is_keeper(one))
     return keeper
+
+
+def is_keeper(process: psutil.Process) -> bool:
+    """Not one that has ended since it was found, as the sessions of a database do at any time."""
+    try:
+        return "keeper" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
 
 
 def eventually(holds: Callable[[], bool], within: float = 10) -> float:

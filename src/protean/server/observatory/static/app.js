@@ -5,7 +5,8 @@ import { begin as beginFilter } from "./filter.js";
 import { begin as beginKeys } from "./keys.js";
 import { begin as beginLive, onFigures } from "./live.js";
 
-document.documentElement.classList.add("js");
+// Buttons are shown when every script of the page listens, and not before: a click in between would be lost.
+addEventListener("load", () => document.documentElement.classList.add("js"));
 document.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 beginKeys();
 beginFilter();
