@@ -17,10 +17,11 @@ import pytest
 from tests.observatory.conftest import Watched
 from tests.server.conftest import Cluster, wait_for
 
-from protean.exceptions import InvalidOperationError
+from protean.exceptions import DatabaseUnavailableError, InvalidOperationError
 from protean.ports.control import OperationState
 from protean.ports.progress import FailureFilter, FailureState
 from protean.server.dead_letters import DeadLetters
+from protean.server.observatory import deciding
 from protean.server.observatory.app import Access
 from protean.server.observatory.operations import ACCEPTED, SILENT, BusyError, Operations, Underway, as_it_stands
 from protean.server.observatory.sessions import Role
@@ -111,6 +112,36 @@ class TestReplaying:
 
         assert done["result"] == "2 succeeded, 1 failed again"
         assert cluster.banks[0].calls.count(("post post b", 1)) == 1
+
+    def test_a_decision_that_is_broken_off_says_how_far_it_came_and_what_is_decided_is_waited_for(
+        self, acting: Watched, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for number in range(3):
+            account_with(cluster, 0, f"a{number}")
+        cluster.start(fails={"a0", "a1", "a2"})
+        letters(cluster, 3)
+        cluster.banks[0].fails = set()
+        release, settle, calls = DeadLetters.release, DeadLetters.settle, iter([True, False, True, True])
+
+        def failing(call: Any) -> Any:
+            def called(*about: Any, **more: Any) -> Any:
+                if not next(calls, True):
+                    raise DatabaseUnavailableError("the database is away")
+                return call(*about, **more)
+
+            return called
+
+        monkeypatch.setattr(deciding, "STEP", 1)
+        monkeypatch.setattr(DeadLetters, "release", failing(release))
+        broken = ended(acting, act(acting, "replay", {"all": True}, 3))
+        assert broken["state"] == "failed"
+        assert broken["error"].startswith("broken off when 1 of 3 were replayed, which holds")
+
+        letters(cluster, 2)
+        monkeypatch.setattr(DeadLetters, "release", release)
+        calls = iter([False])
+        monkeypatch.setattr(DeadLetters, "settle", failing(settle))
+        assert ended(acting, act(acting, "replay", {"all": True}, 2))["result"] == "2 succeeded"
 
     def test_all_of_a_handler_wait_where_no_engine_runs(self, acting: Watched, cluster: Cluster) -> None:
         account_with(cluster, 1)

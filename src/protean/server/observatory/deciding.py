@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from protean.exceptions import InvalidOperationError
+from protean.exceptions import BrokerError, DatabaseError, InvalidOperationError
 from protean.ports.progress import FailureFilter, FailureState
 from protean.server.dead_letters import DeadLetters
 from protean.server.letters import DeadLetter, Group, Settled, key_of, place_of
 from protean.server.observatory.operations import Underway
 from protean.wording import counted
+
+logger = logging.getLogger(__name__)
 
 #: Letters decided about between two words of progress.
 STEP = 500
@@ -90,9 +95,10 @@ class Deciding:
         with self._turn:
             chosen = self._exactly(scope, expected, underway)
             self._letters.require_handlers(chosen)
-            for step in _steps(chosen):
-                released += self._letters.release(step, by=by)
-                underway.told(0)
+            with _counted_on(released, len(chosen), "replayed"):
+                for step in _steps(chosen):
+                    released += self._letters.release(step, by=by)
+                    underway.told(0)
         settled = self._settle(released, 0, underway)
         parts = [f"{len(settled.succeeded):,} succeeded"]
         if settled.failed_again:
@@ -103,13 +109,16 @@ class Deciding:
         """Decide that the handler shall never see exactly these; what came of it."""
         marked: list[DeadLetter] = []
         archived: list[DeadLetter] = []
+        decided: list[DeadLetter] = []
         with self._turn:
             chosen = self._exactly(scope, expected, underway)
-            for step in _steps(chosen):
-                behind, gone = self._letters.give_up(step, by=by, reason=reason)
-                marked += behind
-                archived += gone
-                underway.told(len(archived))
+            with _counted_on(decided, len(chosen), "discarded"):
+                for step in _steps(chosen):
+                    behind, gone = self._letters.give_up(step, by=by, reason=reason)
+                    marked += behind
+                    archived += gone
+                    decided += [*behind, *gone]
+                    underway.told(len(archived))
         settled = self._settle(marked, len(archived), underway)
         parts = [f"{len(archived) + len(settled.succeeded):,} discarded"]
         left = len(chosen) - len(marked) - len(archived)
@@ -135,7 +144,12 @@ class Deciding:
         """Wait until the engine has been at all of them, as long as it gets on."""
         whole, waiting, quiet = Settled(), list(letters), 0
         while waiting:
-            settled = self._letters.settle(waiting, LOOK)
+            try:
+                settled = self._letters.settle(waiting, LOOK)
+            except (DatabaseError, BrokerError) as error:  # what was decided is, and the engine goes on by itself
+                logger.warning("How far the engine is cannot be seen: %s", error)
+                settled = Settled(unsettled=waiting)
+                time.sleep(LOOK)
             whole.succeeded += settled.succeeded
             whole.failed_again += settled.failed_again
             quiet = quiet + 1 if len(settled.unsettled) == len(waiting) else 0
@@ -145,6 +159,18 @@ class Deciding:
                 whole.engine_running = settled.engine_running
                 break
         return whole
+
+
+@contextmanager
+def _counted_on(decided: Sequence[DeadLetter], total: int, what: str) -> Iterator[None]:
+    """Say of a decision that is broken off how far it came: so far it holds."""
+    try:
+        yield
+    except (DatabaseError, BrokerError) as error:
+        raise InvalidOperationError(
+            f"broken off when {len(decided):,} of {total:,} were {what}, which holds; look again, and decide about the "
+            f"others: {error}"
+        ) from error
 
 
 def place(letter: DeadLetter) -> str:
