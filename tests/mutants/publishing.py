@@ -65,7 +65,7 @@ MUTANTS = (
         "refused-for-ever",
         "a row that the broker refuses is given up in the end",
         (Edit(RELAY, "if row.attempts + 1 >= MAX_ATTEMPTS:", "if row.attempts < 0:"),),
-        (RELAY_MODEL.format("memory"),),
+        (f"{RELAY_TESTS}::test_a_row_the_broker_refuses_is_given_up_in_the_end_and_others_go_out_at_once",),
     ),
     Mutant(
         "doorbell-only",
