@@ -280,7 +280,10 @@ class DeadLetters:
                 # Somebody else has been at some of them. How many is known, but not which: look, and begin again.
                 with self._reading(provider) as reading:
                     dead = {failure.message_id for failure in reading.failures.find(which, len(page))}
-                mine = [letter for letter in mine if letter.failure.message_id in dead]
+                left = [letter for letter in mine if letter.failure.message_id in dead]
+                if len(left) == len(mine):
+                    raise InvalidOperationError(f"somebody else is at dead letters of {handler} as well; try again")
+                mine = left
             changed += mine
         return changed
 
