@@ -185,6 +185,25 @@ def test_of_more_steps_than_anybody_can_read_it_is_told_how_many_were_left_out(
     assert (len(traces), left_out) == (10, {"left_out": 15})
 
 
+def test_what_nobody_could_read_is_not_even_made_until_the_next_turn(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TOLD", 10)
+    recorder = Recorder(lambda category, _priority: category, history=True)
+    cluster.bank.open("acc-0")
+    (message, *_) = cluster.bank.log("acc-0")
+    recorder.watch(True)
+
+    for _ in range(25):
+        recorder.started("LedgerProjector", message)
+    recorder.completed("LedgerProjector", [(message, 0.001)], again=False)  # is counted, whoever watches
+
+    assert [said.name for said in recorder.said()] == ["handler.started"] * 10 + ["handler.completed"]
+    assert recorder.forgotten() == 15
+    recorder.started("LedgerProjector", message)
+    assert [said.name for said in recorder.said()] == ["handler.started"]
+
+
 class Deaf:
     """A broker's observation that does not answer."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -87,7 +88,8 @@ def control_provider(domain: Domain) -> str:
     return "default" if "default" in providers else providers[0]
 
 
-def _done(kind: str, actor: str, target: str, reason: str, result: str) -> Operation:
+def begun(kind: str, actor: str, target: str, reason: str, total: int) -> Operation:
+    """The record of something that begins now."""
     now = utc_now()
     return Operation(
         id=uuid4().hex,
@@ -95,11 +97,15 @@ def _done(kind: str, actor: str, target: str, reason: str, result: str) -> Opera
         actor=actor,
         target=target,
         reason=reason,
-        state=OperationState.DONE,
-        done=1,
-        total=1,
-        result=result,
+        state=OperationState.RUNNING,
+        done=0,
+        total=total,
+        result="",
         error="",
         started_at=now,
         told_at=now,
     )
+
+
+def _done(kind: str, actor: str, target: str, reason: str, result: str) -> Operation:
+    return replace(begun(kind, actor, target, reason, 1), state=OperationState.DONE, done=1, result=result)

@@ -8,14 +8,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
-from uuid import uuid4
 
 from protean.clock import utc_now
 from protean.domain import Domain
 from protean.exceptions import DatabaseError, ProteanError
 from protean.ports.control import Operation, OperationState
 from protean.server.asking import reading
-from protean.server.control import Controls, control_provider
+from protean.server.control import Controls, begun, control_provider
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +87,7 @@ class Operations:
 
         Raises BusyError, and DatabaseError when it cannot be put on record: it is then not begun either.
         """
-        operation = _new(kind, actor, target, reason, total)
+        operation = begun(kind, actor, target, reason, total)
         with self._changed:
             if self._stopping.is_set() or len(self._live) >= ACCEPTED:
                 raise BusyError(f"{len(self._live)} operations are under way or wait for their turn")
@@ -106,7 +105,7 @@ class Operations:
 
     def note(self, kind: str, *, actor: str, target: str, result: str) -> None:
         """Put on record what has been done at once. Raises DatabaseError."""
-        operation = _new(kind, actor, target, "", 1)
+        operation = begun(kind, actor, target, "", 1)
         self._controls.record(replace(operation, state=OperationState.DONE, done=1, result=result))
 
     def one(self, operation_id: str) -> Operation | None:
@@ -182,21 +181,3 @@ def as_it_stands(operation: Operation) -> Operation:
     if operation.state is not OperationState.RUNNING or utc_now() - operation.told_at < SILENT:
         return operation
     return replace(operation, state=OperationState.FAILED, error=ABANDONED)
-
-
-def _new(kind: str, actor: str, target: str, reason: str, total: int) -> Operation:
-    now = utc_now()
-    return Operation(
-        id=uuid4().hex,
-        kind=kind,
-        actor=actor,
-        target=target,
-        reason=reason,
-        state=OperationState.RUNNING,
-        done=0,
-        total=total,
-        result="",
-        error="",
-        started_at=now,
-        told_at=now,
-    )
